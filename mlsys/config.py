@@ -1,0 +1,196 @@
+"""One typed configuration for the whole system: file, then environment, then overrides.
+
+A configuration is a value: it is validated once, has a version (a hash of its content) and can be compared with
+another. "Which configuration served this request?" then has an answer.
+"""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import json
+import tomllib
+from collections.abc import Mapping
+from dataclasses import MISSING, asdict, dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any
+
+from mlsys.core import MlsysError
+
+
+class ConfigError(MlsysError):
+    """A setting is unknown, of the wrong type, or out of range."""
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """Which model: its name, version and kind."""
+
+    name: str = "feed_like"
+    version: str = "1"
+    kind: str = "LinearModel"
+
+
+@dataclass(frozen=True)
+class FeatureConfig:
+    """`window_days` and `ttl_days`: 0 means all events, and values that never expire."""
+
+    window_days: float = 0.0
+    ttl_days: float = 7.0
+
+
+@dataclass(frozen=True)
+class TrainingConfig:
+    """How often a model is trained, on how much log, and the share of rows it is tested on."""
+
+    schedule: str = "daily"
+    lookback_days: int = 30
+    test_share: float = 0.3
+
+
+@dataclass(frozen=True)
+class ServingConfig:
+    """The latency promise (p99, milliseconds), replicas, and candidates ranked per request."""
+
+    max_latency_ms: float = 50.0
+    replicas: int = 10
+    candidates: int = 500
+
+
+@dataclass(frozen=True)
+class MonitoringConfig:
+    """Effect size and false discovery rate that an alert needs, and the smallest batch that is judged."""
+
+    min_psi: float = 0.1
+    rate: float = 0.01
+    min_rows: int = 200
+
+
+@dataclass(frozen=True)
+class SystemConfig:
+    """Everything that may differ between two runs of the same code.
+
+    >>> config = SystemConfig.load(overrides={"serving.replicas": 12})
+    >>> SystemConfig().diff(config)
+    {'serving.replicas': (10, 12)}
+    """
+
+    model: ModelConfig = field(default_factory=ModelConfig)
+    features: FeatureConfig = field(default_factory=FeatureConfig)
+    training: TrainingConfig = field(default_factory=TrainingConfig)
+    serving: ServingConfig = field(default_factory=ServingConfig)
+    monitoring: MonitoringConfig = field(default_factory=MonitoringConfig)
+    flags: tuple[str, ...] = ()
+    """Feature flags that are on."""
+
+    def __post_init__(self) -> None:
+        positive = (
+            "training.lookback_days",
+            "serving.max_latency_ms",
+            "serving.replicas",
+            "serving.candidates",
+        )
+        not_negative = (
+            "features.window_days",
+            "features.ttl_days",
+            "monitoring.min_psi",
+            "monitoring.min_rows",
+        )
+        shares = ("training.test_share", "monitoring.rate")
+        values = self.flat()
+        wrong = {key: "above 0" for key in positive if not values[key] > 0}
+        wrong |= {key: "0 or more" for key in not_negative if not values[key] >= 0}
+        wrong |= {key: "between 0 and 1" for key in shares if not 0 < values[key] < 1}
+        for key, what in wrong.items():
+            raise ConfigError(
+                f"{key} = {values[key]!r}", why=f"it has to be {what}", fix=f"for example {_DEFAULTS[key]!r}"
+            )
+
+    @classmethod
+    def load(
+        cls,
+        path: str | Path | None = None,
+        *,
+        environ: Mapping[str, str] | None = None,
+        overrides: Mapping[str, Any] | None = None,
+    ) -> SystemConfig:
+        """Defaults, then a TOML file, then `MLSYS_SECTION__KEY` of `environ`, then `section.key` overrides."""
+        settings: dict[str, Any] = {}
+        if path is not None:
+            try:
+                settings.update(_flatten(tomllib.loads(Path(path).read_text(encoding="utf-8"))))
+            except (OSError, tomllib.TOMLDecodeError) as error:
+                raise ConfigError(
+                    f"cannot read {path}: {error}",
+                    why="it should be a TOML file",
+                    fix="[serving]\nreplicas = 12",
+                ) from error
+        for name, text in (environ or {}).items():
+            if name.startswith("MLSYS_") and "__" in name:
+                settings[name[6:].lower().replace("__", ".")] = text
+        settings.update(overrides or {})
+        return cls()._with(settings)
+
+    @property
+    def version(self) -> str:
+        """The first 12 digits of the SHA-256 of the content: equal settings, equal version."""
+        return hashlib.sha256(json.dumps(self.flat(), sort_keys=True).encode()).hexdigest()[:12]
+
+    def flat(self) -> dict[str, Any]:
+        """Every setting as `section.key`."""
+        return _flatten(asdict(self))
+
+    def diff(self, other: SystemConfig) -> dict[str, tuple[Any, Any]]:
+        """Settings that differ: key → (here, there)."""
+        there = other.flat()
+        return {key: (value, there[key]) for key, value in self.flat().items() if value != there[key]}
+
+    def _with(self, settings: Mapping[str, Any]) -> SystemConfig:
+        sections: dict[str, Any] = {f.name: getattr(self, f.name) for f in fields(self)}
+        for key, value in settings.items():
+            if key not in _DEFAULTS:
+                near = difflib.get_close_matches(key, _DEFAULTS, n=1)
+                raise ConfigError(
+                    f"there is no setting {key!r}",
+                    why="a mistyped setting that is ignored is worse than none",
+                    fix=f"did you mean {near[0]!r}?" if near else f"settings: {', '.join(_DEFAULTS)}",
+                )
+            section, _, leaf = key.partition(".")
+            value = _cast(key, value)
+            sections[section] = replace(sections[section], **{leaf: value}) if leaf else value
+        return SystemConfig(**sections)
+
+
+def _flatten(document: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        f"{section}.{key}" if isinstance(content, dict) else section: value
+        for section, content in document.items()
+        for key, value in (content.items() if isinstance(content, dict) else [(section, content)])
+    }
+
+
+def _cast(key: str, value: Any) -> Any:
+    """The value in the setting's type; text from the environment is parsed, a wrong type is refused."""
+    wanted = type(_DEFAULTS[key])
+    try:
+        if wanted is tuple:
+            return tuple(v.strip() for v in value.split(",") if v.strip()) if isinstance(value, str) else tuple(value)
+        if isinstance(value, str) or (wanted is float and isinstance(value, int) and not isinstance(value, bool)):
+            return wanted(value)
+        if type(value) is not wanted:
+            raise ValueError
+    except (TypeError, ValueError):
+        raise ConfigError(
+            f"{key} = {value!r}",
+            why=f"it has to be a {wanted.__name__}",
+            fix=f"for example {_DEFAULTS[key]!r}",
+        ) from None
+    return value
+
+
+_DEFAULTS: dict[str, Any] = _flatten(
+    {
+        f.name: asdict(f.default_factory()) if f.default_factory is not MISSING else f.default
+        for f in fields(SystemConfig)
+    }
+)

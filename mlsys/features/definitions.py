@@ -1,0 +1,118 @@
+"""What a feature is, apart from how it is computed. Feast's nouns, Chronon's `Aggregation`.
+
+>>> like_rate = Aggregation("like_rate", "mean", column="action", equals="like")
+>>> view = FeatureView("user", Entity("user", "user_id"), (like_rate,), ttl_days=7)
+>>> view.refs
+('user:like_rate',)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from mlsys.core import MlsysError
+
+OPERATIONS = ("count", "sum", "mean", "distinct")
+
+
+@dataclass(frozen=True)
+class Entity:
+    """Whom a feature describes; `join_key` is the event column that names it."""
+
+    name: str
+    join_key: str
+
+
+@dataclass(frozen=True)
+class Aggregation:
+    """One number per entity and instant, from the events that had arrived by then.
+
+    Parameters
+    ----------
+    name : the feature's name.
+    operation : `count`, `sum`, `mean` or `distinct`.
+    column : event column it reads; rows where it is null do not take part. `count` may go without.
+    equals : turns the column into 0/1: is it this value?
+    window_days : only events of the last so many days count, `event_time >= t - window`. None: all events.
+    """
+
+    name: str
+    operation: str
+    column: str | None = None
+    equals: str | None = None
+    window_days: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.operation not in OPERATIONS:
+            raise MlsysError(
+                f"feature {self.name!r} has the operation {self.operation!r}",
+                why=f"a feature is one of {', '.join(OPERATIONS)}",
+                fix="choose one of these",
+            )
+        if self.column is None and self.operation != "count":
+            raise MlsysError(
+                f"feature {self.name!r} does not name a column",
+                why=f"only 'count' works without one, not {self.operation!r}",
+                fix='add column="..."',
+            )
+        if self.operation == "distinct" and self.window_days is not None:
+            raise MlsysError(
+                f"feature {self.name!r} is a windowed distinct count",
+                why="a distinct count over a sliding window is not a difference of two prefix sums",
+                fix="drop window_days, or use 'count'",
+            )
+
+
+@dataclass(frozen=True)
+class FeatureView:
+    """Features of one entity that are computed and stored together.
+
+    `ttl_days`: a value is withheld (status OUTSIDE_MAX_AGE) when the newest event that we knew of arrived longer
+    ago than this, for training and for serving alike. None: values never expire.
+    """
+
+    name: str
+    entity: Entity
+    aggregations: tuple[Aggregation, ...]
+    ttl_days: float | None = None
+
+    @property
+    def refs(self) -> tuple[str, ...]:
+        """Feature references, `view:feature`, in order."""
+        return tuple(f"{self.name}:{a.name}" for a in self.aggregations)
+
+
+@dataclass(frozen=True)
+class FeatureService:
+    """The features one model uses, in the order in which it uses them."""
+
+    name: str
+    features: tuple[str, ...]
+
+
+def feed_views(
+    *, user: bool = True, window_days: float | None = None, ttl_days: float | None = None
+) -> Sequence[FeatureView]:
+    """The feed's definitions: two counters and two like features, the same four that `mlsys.naive` computes.
+
+    `user=False` leaves the user view out, for logs that do not say who saw what.
+    """
+
+    def like(name: str, operation: str) -> Aggregation:
+        return Aggregation(name, operation, column="action", equals="like", window_days=window_days)
+
+    views = [
+        FeatureView(
+            "post",
+            Entity("post", "post_id"),
+            (Aggregation("unique_viewers", "distinct", column="user_id"), like("total_likes", "sum"))
+            if user
+            else (Aggregation("total_actions", "count", column="action"), like("like_rate", "mean")),
+            ttl_days,
+        )
+    ]
+    if user:
+        actions = Aggregation("total_actions", "count", column="action", window_days=window_days)
+        views.insert(0, FeatureView("user", Entity("user", "user_id"), (actions, like("like_rate", "mean")), ttl_days))
+    return views

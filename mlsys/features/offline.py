@@ -1,0 +1,149 @@
+"""Point-in-time aggregates: what did we know about this entity at that instant?
+
+The kernel sorts events once by (entity, time) and keeps prefix sums. A question "(entity, t)" is then one binary
+search and one subtraction: n log n for any number of questions and any window.
+
+An event counts for a question at time t when it
+
+- had **arrived** before t: `arrival_time < t`, strictly, so a row never sees itself or its twin of the same instant;
+- is recent enough: `event_time >= t - window`.
+
+The two conditions read two clocks, yet the sum splits into two one-clock sums. Leave out events that took as long
+to arrive as the window is long: they were never countable. For all others "event_time < t - window" implies
+"arrival_time < t", so
+
+    sum(window) = sum(arrival_time < t) - sum(event_time < t - window).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from mlsys.core import UNKNOWN_ID, SchemaError, microseconds
+from mlsys.features.definitions import Aggregation, FeatureView
+
+DAY = 86_400_000_000
+
+
+class Timeline:
+    """Columns of numbers for many entities, in time order, ready for prefix sums.
+
+    Parameters
+    ----------
+    entity : int64 (n,). time : int64 microseconds (n,). columns : float64 (n, k).
+    """
+
+    def __init__(self, entity: np.ndarray, time: np.ndarray, columns: np.ndarray) -> None:
+        order = np.lexsort((time, entity))
+        self.time = time[order]
+        self.ids, first = np.unique(entity[order], return_index=True)
+        self._first = np.append(first, len(entity))
+        # A composite (entity, time) key in one int64 would overflow on a year of microseconds: rank the times first.
+        self._ticks = np.unique(self.time)
+        self._key = np.repeat(np.arange(len(self.ids)), np.diff(self._first)) * (len(self._ticks) + 1)
+        self._key += np.searchsorted(self._ticks, self.time)
+        self._prefix = np.zeros((len(entity) + 1, columns.shape[1]))
+        np.cumsum(columns[order], axis=0, out=self._prefix[1:])
+
+    def before(self, entity: np.ndarray, time: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """(start, stop) positions of each entity's events with time < `time`; equal where there is none."""
+        if not len(self.ids):
+            return np.zeros(len(entity), np.int64), np.zeros(len(entity), np.int64)
+        code = np.minimum(np.searchsorted(self.ids, entity), len(self.ids) - 1)
+        start = self._first[code]
+        key = code * (len(self._ticks) + 1) + np.searchsorted(self._ticks, time)
+        stop = np.searchsorted(self._key, key)
+        return start, np.where(self.ids[code] == entity, stop, start)
+
+    def total(self, start: np.ndarray, stop: np.ndarray) -> np.ndarray:
+        """Sums of every column over positions start to stop, float64 (questions, k)."""
+        return np.asarray(self._prefix[stop] - self._prefix[start])
+
+
+class PointInTimeView:
+    """One `FeatureView` over a fixed set of events; answers (entity, t) questions for all its features."""
+
+    def __init__(self, view: FeatureView, events: pd.DataFrame) -> None:
+        self.view = view
+        self._events = events[events[view.entity.join_key] != UNKNOWN_ID]
+        self._entity = self._events[view.entity.join_key].to_numpy(np.int64)
+        self._happened = microseconds(self._events["event_time"])
+        self._arrived = microseconds(self._events["arrival_time"])
+        # A mean is two sums, a numerator and a count; every other feature is one sum.
+        parts = [self._sums(a) for a in view.aggregations]
+        self._at = np.cumsum([0, *(len(part) for part in parts)])
+        columns = np.stack([c for part in parts for c in part], axis=1)
+        self._by_arrival = Timeline(self._entity, self._arrived, columns)
+        windows = {a.window_days for a in view.aggregations if a.window_days is not None}
+        self._by_event = {w: Timeline(self._entity, self._happened, columns) for w in sorted(windows)}
+
+    @property
+    def ids(self) -> np.ndarray:
+        """Entities with at least one event, int64, ascending."""
+        return self._by_arrival.ids
+
+    def values(self, entity: np.ndarray, time: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Features as known just before each instant.
+
+        Returns float32 values (n, features), NaN where undefined, and the arrival time in int64 microseconds of the
+        newest event known by then (n,), -1 where nothing was known: those rows are NaN throughout.
+        """
+        start, stop = self._by_arrival.before(entity, time)
+        known = stop > start
+        newest = np.full(len(entity), -1, np.int64)
+        newest[known] = self._by_arrival.time[stop[known] - 1]
+        arrived = self._by_arrival.total(start, stop)
+        left = {w: line.total(*line.before(entity, time - round(w * DAY))) for w, line in self._by_event.items()}
+        out = np.full((len(entity), len(self.view.aggregations)), np.nan, np.float32)
+        for i, a in enumerate(self.view.aggregations):
+            own = slice(self._at[i], self._at[i + 1])
+            sums = arrived[:, own] if a.window_days is None else arrived[:, own] - left[a.window_days][:, own]
+            if a.operation == "mean":
+                out[:, i] = np.divide(sums[:, 0], sums[:, 1], out=np.full(len(sums), np.nan), where=sums[:, 1] > 0.5)
+            else:
+                out[:, i] = sums[:, 0]
+        out[~known] = np.nan
+        return out, newest
+
+    def _sums(self, a: Aggregation) -> list[np.ndarray]:
+        """The columns whose sums make the feature; a row that does not take part adds 0."""
+        value, use = self._column(a)
+        if a.window_days is not None:
+            use &= self._arrived - self._happened < a.window_days * DAY
+        if a.operation == "distinct":
+            use &= self._is_first(a.column or "")
+        used = use.astype(np.float64)
+        if a.operation == "mean":
+            return [value * used, used]
+        return [value * used] if a.operation == "sum" else [used]
+
+    def _column(self, a: Aggregation) -> tuple[np.ndarray, np.ndarray]:
+        """The aggregated values, float64, and which rows take part (the column is not null)."""
+        if a.column is None:
+            return np.ones(len(self._events)), np.ones(len(self._events), bool)
+        if a.column not in self._events.columns:
+            raise SchemaError(
+                f"feature {self.view.name}:{a.name} reads {a.column!r}, which the events do not have",
+                why=f"they have {', '.join(map(str, self._events.columns))}",
+                fix="mend the feature's definition, or map the column at ingestion",
+            )
+        column = self._events[a.column]
+        use = column.notna().to_numpy().copy()
+        if a.column.endswith("_id"):
+            use &= (column != UNKNOWN_ID).to_numpy()
+        if a.equals is not None:
+            return (column == a.equals).to_numpy(dtype=np.float64, na_value=0.0), use
+        if a.operation in ("count", "distinct"):
+            return use.astype(np.float64), use
+        return column.to_numpy(dtype=np.float64, na_value=0.0), use
+
+    def _is_first(self, column: str) -> np.ndarray:
+        """Is this the first arrived event of its (entity, value) pair? Their count is the distinct count."""
+        value = pd.factorize(self._events[column])[0]
+        order = np.lexsort((self._arrived, value, self._entity))
+        new = np.ones(len(order), bool)
+        new[1:] = (np.diff(self._entity[order]) != 0) | (np.diff(value[order]) != 0)
+        first = np.empty(len(order), bool)
+        first[order] = new
+        return first

@@ -1,0 +1,127 @@
+"""The naive system, in one file: what most people write first, and what the notebooks break.
+
+Every function here works, reads well and is wrong or slow in a way that an interviewer listens for.
+Do not import it from the rest of the package: it is the patient, not the doctor.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import f1_score, precision_score, recall_score, roc_auc_score
+from sklearn.model_selection import train_test_split
+
+FEATURES = ["total_actions", "like_rate", "unique_viewers", "total_likes"]
+
+
+def clean(events: pd.DataFrame) -> pd.DataFrame:
+    """Drop rows without an action; nobody counts them."""
+    return events.dropna(subset=["action"])
+
+
+def extract_features(events: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Per-user and per-post aggregates over the whole table: the future, and the label itself, included.
+
+    The `groupby(lambda)` runs Python once per group; see `unit_costs` for what that costs.
+    """
+    rows = clean(events).astype({"action": object})
+    users = rows.groupby("user_id").agg(
+        total_actions=("post_id", "count"), like_rate=("action", lambda a: (a == "like").sum() / len(a))
+    )
+    posts = rows.groupby("post_id").agg(
+        unique_viewers=("user_id", "nunique"), total_likes=("action", lambda a: (a == "like").sum())
+    )
+    return users, posts
+
+
+@dataclass
+class Result:
+    """What the naive pipeline reports: `auc`, `precision`, `recall`, `f1` at threshold 0.5, rows dropped."""
+
+    model: LogisticRegression
+    users: pd.DataFrame
+    posts: pd.DataFrame
+    auc: float
+    precision: float
+    recall: float
+    f1: float
+    rows_in: int
+    rows_used: int
+
+
+def train(events: pd.DataFrame, seed: int = 42) -> Result:
+    """Whole-table features, a random split, a logistic regression, threshold 0.5."""
+    users, posts = extract_features(events)
+    rows = clean(events)
+    rows = rows[rows["action"].isin(["like", "dislike", "view"])]
+    X = rows.merge(users, on="user_id", how="left").merge(posts, on="post_id", how="left")[FEATURES].fillna(0)
+    y = (rows["action"] == "like").astype(int)
+    X_train, X_test, y_train, y_test = train_test_split(
+        X.to_numpy(np.float64), y.to_numpy(), test_size=0.2, random_state=seed
+    )
+    model = LogisticRegression(max_iter=1000).fit(X_train, y_train)
+    score, label = model.predict_proba(X_test)[:, 1], model.predict(X_test)
+    return Result(
+        model,
+        users,
+        posts,
+        auc=float(roc_auc_score(y_test, score)),
+        precision=float(precision_score(y_test, label, zero_division=0)),
+        recall=float(recall_score(y_test, label)),
+        f1=float(f1_score(y_test, label)),
+        rows_in=len(events),
+        rows_used=len(rows),
+    )
+
+
+class Server:
+    """Looks features up with `.loc`, builds one DataFrame per prediction, guesses defaults inline."""
+
+    def __init__(self, model: LogisticRegression, users: pd.DataFrame, posts: pd.DataFrame) -> None:
+        self.model, self.users, self.posts = model, users, posts
+
+    def predict(self, user: int, post: int) -> float:
+        """P(like) for one pair; an unknown id silently gets an invented row."""
+        u = self.users.loc[user] if user in self.users.index else {"total_actions": 0, "like_rate": 0.5}
+        p = self.posts.loc[post] if post in self.posts.index else {"unique_viewers": 0, "total_likes": 0}
+        row = [[u["total_actions"], u["like_rate"], p["unique_viewers"], p["total_likes"]]]
+        return float(self.model.predict_proba(row)[0, 1])
+
+    def predict_from(self, features: dict[str, float]) -> float:
+        """P(like) from a dict of features: the order of its keys decides which weight meets which value."""
+        return float(self.model.predict_proba([list(features.values())])[0, 1])
+
+    def rank(self, user: int, posts: list[int]) -> list[int]:
+        """Candidates by P(like), one model call each."""
+        return sorted(posts, key=lambda post: -self.predict(user, post))
+
+
+@dataclass
+class Monitor:
+    """Alerts when any metric moves by more than 10 % of its baseline, however noisy that metric is."""
+
+    baseline: dict[str, float]
+    threshold: float = 0.1
+    alerts: list[str] = field(default_factory=list)
+
+    def check(self, current: dict[str, float]) -> list[str]:
+        """Names of the metrics that moved; also kept in `alerts`."""
+        moved = [
+            name
+            for name, value in current.items()
+            if self.baseline.get(name) and abs(value - self.baseline[name]) / self.baseline[name] >= self.threshold
+        ]
+        self.alerts += moved
+        return moved
+
+
+def verify(frame: pd.DataFrame) -> list[str]:
+    """Sentences about nulls and whole-row duplicates; nothing is stopped, nothing is kept."""
+    nulls = frame.isna().sum()
+    issues = [f"{name} has {count} nulls" for name, count in nulls[nulls > 0].items()]
+    repeats: Any = frame.duplicated().sum()
+    return issues + ([f"{repeats} duplicate rows"] if repeats else [])

@@ -1,0 +1,93 @@
+"""Plans follow the measured costs; settings are typed, versioned and comparable."""
+
+import json
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mlsys.capacity import UNIT_COSTS, plan, unit_costs
+from mlsys.config import ConfigError, SystemConfig
+from mlsys.core import MlsysError
+
+
+def test_a_plan_follows_the_committed_costs(tmp_path: Path) -> None:
+    document = json.loads(UNIT_COSTS.read_text(encoding="utf-8"))
+    document["costs"]["rank_500_us"] *= 3
+    changed = tmp_path / "costs.json"
+    changed.write_text(json.dumps(document), encoding="utf-8")
+    before, after = plan([1e6]), plan([1e6], unit_costs(changed))
+    assert (after["cores"] / before["cores"]).tolist() == pytest.approx([3, 3, 3])
+    assert (after["online_gb"] == before["online_gb"]).all()
+
+
+def test_a_plan_by_hand() -> None:
+    costs = {"rank_500_us": 200.0, "event_bytes": 41.0, "online_row_bytes": 24.0}
+    mid = plan([1e6], costs).query("case == 'mid'").iloc[0]
+    qps = 1e6 * 0.6 * 6 * 5 / 86_400 * 2
+    assert mid["requests_per_second"] == pytest.approx(qps)
+    assert mid["cores"] == pytest.approx(qps * 200e-6 / 0.5)
+    assert mid["log_gb_per_day"] == pytest.approx(1e6 * 0.6 * 6 * 5 * 10 * 41 / 1e9)
+    assert mid["online_gb"] == pytest.approx(1e6 * 6 * 24 / 1e9)
+
+
+@given(st.floats(1, 1e10), st.floats(1.01, 100))
+def test_plans_are_linear_in_users_and_ordered(users: float, factor: float) -> None:
+    costs = {"rank_500_us": 200.0, "event_bytes": 41.0, "online_row_bytes": 24.0}
+    small, large = plan([users], costs), plan([users * factor], costs)
+    for column in ("requests_per_second", "cores", "online_gb", "log_gb_per_day"):
+        assert (large[column] / small[column]).to_numpy() == pytest.approx(factor)
+        assert small[column].is_monotonic_increasing
+
+
+def test_missing_costs_say_how_to_measure(tmp_path: Path) -> None:
+    with pytest.raises(MlsysError, match="calibrate"):
+        unit_costs(tmp_path / "none.json")
+
+
+def test_file_then_environment_then_overrides(tmp_path: Path) -> None:
+    file = tmp_path / "config.toml"
+    file.write_text('flags = ["a"]\n[serving]\nreplicas = 3\ncandidates = 100\nmax_latency_ms = 40\n', encoding="utf-8")
+    environ = {"MLSYS_SERVING__REPLICAS": "4", "MLSYS_SERVING__CANDIDATES": "200", "MLSYS_VENV": "elsewhere"}
+    config = SystemConfig.load(file, environ=environ, overrides={"serving.replicas": 5})
+    assert (config.serving.replicas, config.serving.candidates, config.serving.max_latency_ms) == (
+        5,
+        200,
+        40.0,
+    )
+    assert config.flags == ("a",)
+    assert set(SystemConfig().diff(config)) == {
+        "serving.replicas", "serving.candidates", "serving.max_latency_ms", "flags",
+    }  # fmt: skip
+
+
+def test_equal_settings_equal_version() -> None:
+    assert SystemConfig.load(overrides={"serving.replicas": 10}).version == SystemConfig().version
+    assert SystemConfig.load(overrides={"serving.replicas": 11}).version != SystemConfig().version
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "says"),
+    [
+        ("serving.replica", 3, "did you mean 'serving.replicas'"),
+        ("replicas", 3, "settings:|did you mean"),
+        ("serving.replicas", 0, "above 0"),
+        ("serving.replicas", "many", "int"),
+        ("serving.replicas", 2.5, "int"),
+        ("serving.replicas", True, "int"),
+        ("training.test_share", 1.5, "between 0 and 1"),
+        ("features.ttl_days", -1, "0 or more"),
+        ("model.name", 7, "str"),
+    ],
+)
+def test_a_bad_setting_is_refused_with_an_example(key: str, value: object, says: str) -> None:
+    with pytest.raises(ConfigError, match=says):
+        SystemConfig.load(overrides={key: value})
+
+
+def test_a_broken_file_is_one_clear_error(tmp_path: Path) -> None:
+    file = tmp_path / "config.toml"
+    file.write_text("replicas = = 3", encoding="utf-8")
+    with pytest.raises(ConfigError, match="cannot read"):
+        SystemConfig.load(file)

@@ -1,0 +1,117 @@
+"""Training, serving, the ladder."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from mlsys import FeatureStore, ModelServer, World
+from mlsys.core import MlsysError, VirtualClock
+from mlsys.features.definitions import feed_views
+from mlsys.training import LinearModel, label, time_split
+
+
+@pytest.fixture
+def parts() -> tuple[FeatureStore, LinearModel, VirtualClock, pd.DataFrame]:
+    world = World(users=50, posts=80, seed=4)
+    events = world.events(4_000)
+    events = events[events["action"].notna()]
+    store = FeatureStore()
+    store.apply(*feed_views(ttl_days=7))
+    store.ingest(events)
+    rows = store.get_historical_features(events, store.list_features())
+    model = LinearModel.fit(rows[store.list_features()], label(events))
+    store.materialize(world.end)
+    return store, model, VirtualClock(world.end), events
+
+
+def test_the_served_score_is_the_trained_models_score(parts) -> None:  # type: ignore[no-untyped-def]
+    store, model, clock, _ = parts
+    asked = pd.DataFrame({"user_id": [3] * 20, "post_id": np.arange(1, 21), "event_time": clock.now()})
+    offline = model.predict(store.get_historical_features(asked, store.list_features()))
+    ranking = ModelServer(model, store, clock=clock).rank(3, np.arange(1, 21))
+    np.testing.assert_allclose(ranking.scores[ranking.posts == 7][0], offline[6])
+    assert (np.diff(np.round(ranking.scores, 6)) <= 0).all()
+
+
+def test_column_order_of_the_frame_does_not_matter(parts) -> None:  # type: ignore[no-untyped-def]
+    store, model, _, events = parts
+    rows = store.get_historical_features(events.head(50), store.list_features())[store.list_features()]
+    np.testing.assert_array_equal(model.predict(rows), model.predict(rows[rows.columns[::-1]]))
+
+
+def test_a_model_asks_for_its_features_in_its_own_order(parts) -> None:  # type: ignore[no-untyped-def]
+    store, model, clock, events = parts
+    refs = store.list_features()[::-1]
+    rows = store.get_historical_features(events, refs)
+    other = LinearModel.fit(rows[refs], label(events))
+    a, b = (ModelServer(m, store, clock=clock).rank(3, np.arange(1, 21)) for m in (model, other))
+    np.testing.assert_allclose(np.sort(a.scores), np.sort(b.scores), atol=1e-6)
+
+
+def test_the_ladder_fresh_defaults_popularity(parts) -> None:  # type: ignore[no-untyped-def]
+    store, model, clock, _ = parts
+    server = ModelServer(model, store, clock=clock)
+    server.remember_popularity(np.array([5, 2, 9]), np.array([1, 30, 7]))
+    assert server.rank(3, np.array([5, 2, 9])).rung == "fresh"
+    unknown = server.rank(999_999, np.array([5, 2, 9]))
+    assert (unknown.rung, unknown.defaulted) == ("defaults", 0.5)
+    store.available = False
+    down = server.rank(3, np.array([5, 2, 9, 77]))
+    assert (down.rung, down.posts.tolist()) == ("popularity", [2, 9, 5, 77])
+    store.available = True
+    clock.advance(days=8)
+    assert server.rank(3, np.array([5, 2])).defaulted == 1.0
+    assert dict(server.rungs) == {"fresh": 1, "defaults": 2, "popularity": 1}
+
+
+def test_ties_are_broken_by_post_id(parts) -> None:  # type: ignore[no-untyped-def]
+    store, model, clock, _ = parts
+    posts = np.array([900_003, 900_001, 900_002])  # unknown posts: equal scores
+    assert ModelServer(model, store, clock=clock).rank(3, posts).posts.tolist() == [900_001, 900_002, 900_003]
+
+
+def test_no_candidates_is_an_error(parts) -> None:  # type: ignore[no-untyped-def]
+    store, model, clock, _ = parts
+    with pytest.raises(MlsysError, match="at least one"):
+        ModelServer(model, store, clock=clock).rank(3, np.array([], np.int64))
+
+
+def test_a_missing_feature_gets_the_training_mean_on_both_paths() -> None:
+    X = pd.DataFrame({"a": [0.0, 1.0, 2.0, np.nan], "b": [1.0, 0.0, 1.0, 0.0]})
+    model = LinearModel.fit(X, np.array([0, 0, 1, 1]))
+    assert model.signature.defaults[0] == 1.0
+    hole, mean = model.predict(pd.DataFrame({"a": [np.nan, 1.0], "b": [1.0, 1.0]}))
+    assert hole == mean
+    with pytest.raises(MlsysError, match="lacks the feature"):
+        model.predict(X[["a"]])
+
+
+def test_folded_weights_equal_scikit_learn_on_standardized_columns() -> None:
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.preprocessing import StandardScaler
+
+    rng = np.random.default_rng(0)
+    X = pd.DataFrame(rng.normal([3, -50, 0.01], [1, 20, 0.001], (500, 3)), columns=list("abc"))
+    y = (rng.random(500) < 1 / (1 + np.exp(-(X["a"] - 3)))).to_numpy()
+    Z = StandardScaler().fit_transform(X)
+    reference = LogisticRegression(max_iter=1_000).fit(Z, y).predict_proba(Z)[:, 1]
+    np.testing.assert_allclose(LinearModel.fit(X, y).predict(X), reference, atol=1e-5)
+
+
+def test_the_split_leaves_out_labels_that_were_still_under_way() -> None:
+    events = World(seed=3, days=3, delay_minutes=600).events(5_000)
+    split = time_split(events, 0.3)
+    assert events["arrival_time"][split.train].max() < split.cut <= events["event_time"][split.test].min()
+    assert split.gap.sum() > 100
+    assert not (split.train & split.test).any()
+    assert abs(split.test.mean() - 0.3) < 0.01
+
+
+def test_rows_without_an_action_have_no_label() -> None:
+    with pytest.raises(MlsysError, match="no action"):
+        label(World(seed=3).events(100))
+
+
+def test_one_class_cannot_be_fitted() -> None:
+    with pytest.raises(MlsysError, match="both classes"):
+        LinearModel.fit(pd.DataFrame({"a": [1.0, 2.0]}), np.array([1, 1]))
