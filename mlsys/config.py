@@ -35,7 +35,7 @@ class ModelConfig:
 class FeatureConfig:
     """`window_days` and `ttl_days`: 0 means all events, and values that never expire."""
 
-    window_days: float = 0.0
+    window_days: float = 7.0
     ttl_days: float = 7.0
 
 

@@ -119,6 +119,14 @@ class Monitor:
         return moved
 
 
+CONFIG = {"serving.replicas": 10, "serving.max_latency_ms": 50, "training.lookback_days": 30}
+
+
+def configure(changes: dict[str, float]) -> dict[str, float]:
+    """The settings with changes; a mistyped key is added, and then never read."""
+    return {**CONFIG, **changes}
+
+
 def verify(frame: pd.DataFrame) -> list[str]:
     """Sentences about nulls and whole-row duplicates; nothing is stopped, nothing is kept."""
     nulls = frame.isna().sum()

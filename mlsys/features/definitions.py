@@ -94,25 +94,20 @@ class FeatureService:
 def feed_views(
     *, user: bool = True, window_days: float | None = None, ttl_days: float | None = None
 ) -> Sequence[FeatureView]:
-    """The feed's definitions: two counters and two like features, the same four that `mlsys.naive` computes.
+    """The feed's definitions: per user and per post, how much happened and how much of it was liked.
 
+    Without a window these are the four features of `mlsys.naive`. Counters over all time only ever grow, so a
+    monitor sees them drift on healthy days; with `window_days` every feature looks back as far and no farther.
     `user=False` leaves the user view out, for logs that do not say who saw what.
     """
 
     def like(name: str, operation: str) -> Aggregation:
         return Aggregation(name, operation, column="action", equals="like", window_days=window_days)
 
-    views = [
-        FeatureView(
-            "post",
-            Entity("post", "post_id"),
-            (Aggregation("unique_viewers", "distinct", column="user_id"), like("total_likes", "sum"))
-            if user
-            else (Aggregation("total_actions", "count", column="action"), like("like_rate", "mean")),
-            ttl_days,
-        )
-    ]
+    actions = Aggregation("total_actions", "count", column="action", window_days=window_days)
+    viewers = Aggregation("unique_viewers", "distinct", column="user_id")
+    reach = viewers if user and window_days is None else actions
+    views = [FeatureView("post", Entity("post", "post_id"), (reach, like("total_likes", "sum")), ttl_days)]
     if user:
-        actions = Aggregation("total_actions", "count", column="action", window_days=window_days)
         views.insert(0, FeatureView("user", Entity("user", "user_id"), (actions, like("like_rate", "mean")), ttl_days))
     return views

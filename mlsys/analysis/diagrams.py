@@ -1,0 +1,389 @@
+"""The architecture as data, and four drawings of it: components, whiteboard, layers, steps.
+
+Every drawing reads the same tuples, so a name or a flow is changed in one place.
+"""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import FancyArrowPatch, FancyBboxPatch, Polygon, Rectangle
+from matplotlib.path import Path
+
+from mlsys.analysis.style import EXTRA, FIXED, GOOD, INK, MUTED, NAIVE, WARN, canvas, figure, headline, house
+from mlsys.core import MlsysError
+
+
+class Component(NamedTuple):
+    """One of the twelve boxes.
+
+    `entry` is its place in the list of eight component groups and `stage` its place among the nine steps
+    of a run, both from 1; None where that count leaves it out. `step` is the framework step that owns it.
+    """
+
+    name: str
+    group: str
+    why: str
+    layer: str
+    step: int
+    module: str
+    entry: int | None
+    stage: int | None
+
+
+class Flow(NamedTuple):
+    """`what` moves from `source` to `target`."""
+
+    source: str
+    target: str
+    what: str
+
+
+class Step(NamedTuple):
+    """One of the seven framework steps."""
+
+    number: int
+    name: str
+    purpose: str
+
+
+DATA, MODEL, OPERATIONS, MANAGEMENT = "Data pipeline", "ML code", "Operations", "Management"
+EVERYTHING = "every component"
+
+_WATCH = "Monitoring and observability"
+
+COMPONENTS = (
+    Component("Data collection", DATA, "A model knows only what was logged, in the form it was logged.",
+              "Data collection", 3, "mlsys.collection", 1, 1),
+    Component("Data verification", DATA, "Bad rows do not raise errors; they train a bad model in silence.",
+              "Data processing", 3, "mlsys.verification", 1, 2),
+    Component("Feature extraction", DATA, "A feature may use only what had arrived before the impression.",
+              "Data processing", 3, "mlsys.features.offline", 1, 3),
+    Component("Feature store", DATA, "Training and serving must read one definition, or their values drift apart.",
+              "Feature store", 3, "mlsys.features", None, 4),
+    Component("ML code", MODEL, "It turns feature rows into a score: the part everybody pictures first.",
+              "Model training infrastructure", 4, "mlsys.training", None, 5),
+    Component("Evaluation pipeline", OPERATIONS, "It decides, with an interval, whether a model may ship.",
+              "Model training infrastructure", 5, "mlsys.evaluation", 2, 6),
+    Component("Analysis tools", OPERATIONS, "A number that nobody can explain cannot be acted on.",
+              _WATCH, 5, "mlsys.analysis", 7, None),
+    Component("Serving infrastructure", OPERATIONS, "A good score that comes late is a wrong answer.",
+              "Model serving", 6, "mlsys.serving", 4, 8),
+    Component("Monitoring", OPERATIONS, "The world changes after launch; labels tell you so days too late.",
+              _WATCH, 7, "mlsys.monitoring", 3, 7),
+    Component("Configuration", MANAGEMENT, "Most changes are settings, and a setting can break as much as code.",
+              "Orchestration", 7, "mlsys.config", 8, 9),
+    Component("Process management", MANAGEMENT, "Someone must run every job in order, retry it, and stop the rest.",
+              "Orchestration", 7, "mlsys.orchestration", 5, None),
+    Component("Resource management", MANAGEMENT, "Machines are bought before the traffic comes, and paid for after.",
+              "Orchestration", 7, "mlsys.capacity", 6, 9),
+)  # fmt: skip
+"""The twelve boxes, in the order in which notebook 01 meets them."""
+
+FLOWS = (
+    Flow("Data collection", "Data verification", "raw events"),
+    Flow("Data verification", "Feature extraction", "accepted rows"),
+    Flow("Feature extraction", "Feature store", "values and times"),
+    Flow("Feature store", "ML code", "training rows as of each event"),
+    Flow("ML code", "Evaluation pipeline", "candidate model"),
+    Flow("Evaluation pipeline", "Serving infrastructure", "model that passed the gate"),
+    Flow("Evaluation pipeline", "Analysis tools", "metrics by slice"),
+    Flow("Feature store", "Serving infrastructure", "latest feature vectors, at request time"),
+    Flow("Serving infrastructure", "Monitoring", "scores, latency"),
+    Flow("Monitoring", "Analysis tools", "alerts to explain"),
+    Flow("Monitoring", "Process management", "retrain or roll back"),
+    Flow("Serving infrastructure", "Data collection", "served impressions are logged"),
+    Flow("Configuration", EVERYTHING, "settings"),
+    Flow("Process management", EVERYTHING, "schedule"),
+    Flow("Resource management", EVERYTHING, "machines"),
+)
+"""What moves where. Serving → Data collection closes the loop: the ranker makes its own training data."""
+
+STEPS = (
+    Step(1, "Clarifying requirements", "Fix goal, scale, latency and what counts as success before any design."),
+    Step(2, "Framing the problem as an ML task", "Turn the goal into an input, a label and an objective."),
+    Step(3, "Data preparation", "Get rows you may trust, with features that use only the past."),
+    Step(4, "Model development", "Start with a baseline; add complexity only where it pays."),
+    Step(5, "Evaluation", "Show offline, then online, how sure you are of the gain."),
+    Step(6, "Deployment and serving", "Answer in time at full load, and have a way back."),
+    Step(7, "Monitoring and infrastructure", "Notice what changed, and make the next model cheap to ship."),
+)
+"""The seven framework steps, in order."""
+
+LAYER_FLOWS = (
+    Flow("Data sources", "Data collection", ""),
+    Flow("Data collection", "Data storage", ""),
+    Flow("Data storage", "Data processing", ""),
+    Flow("Data storage", "Feature store", ""),
+    Flow("Data storage", _WATCH, "volume, freshness"),
+    Flow("Data processing", "Feature store", "values"),
+    Flow("Data processing", _WATCH, "data quality"),
+    Flow("Feature store", "Model training infrastructure", "training rows"),
+    Flow("Model training infrastructure", "Model registry", ""),
+    Flow("Model registry", "Model serving", "approved model"),
+    Flow("Feature store", "Model serving", "online features"),
+    Flow("Model serving", _WATCH, "scores, latency, errors"),
+)
+"""Who feeds whom among the eight layers. The registry is a part of the training infrastructure."""
+
+_COLOUR = {DATA: FIXED, MODEL: NAIVE, OPERATIONS: GOOD, MANAGEMENT: WARN}
+
+# (row, column) of every box, shared by the figure and by the whiteboard version.
+_PLACE = {
+    "Data collection": (0, 0), "Data verification": (0, 1), "Feature extraction": (0, 2), "Feature store": (0, 3),
+    "ML code": (1, 3),
+    "Serving infrastructure": (2, 0), "Monitoring": (2, 1), "Analysis tools": (2, 2), "Evaluation pipeline": (2, 3),
+    "Configuration": (3, 0), "Process management": (3, 1), "Resource management": (3, 2),
+}  # fmt: skip
+
+
+def counts() -> pd.DataFrame:
+    """The twelve boxes against the two shorter counts; a dash where a count leaves a component out.
+
+    >>> counts().drop(columns="component").nunique().to_dict()  # a dash is not a place: minus one
+    {'box': 12, 'in the list of groups': 9, 'in the run by stages': 10}
+    """
+    return pd.DataFrame(
+        {
+            "component": [c.name for c in COMPONENTS],
+            "box": range(1, len(COMPONENTS) + 1),
+            "in the list of groups": [str(c.entry or "–") for c in COMPONENTS],
+            "in the run by stages": [str(c.stage or "–") for c in COMPONENTS],
+        }
+    )
+
+
+def _box(ax: Axes, x: float, y: float, w: float, h: float, text: str, colour: str, note: str = "") -> None:
+    """A rounded box with a centred bold name and, under it, a quiet note."""
+    shape = "round,pad=0,rounding_size=0.9"
+    ax.add_patch(
+        FancyBboxPatch((x, y), w, h, boxstyle=shape, facecolor=colour + "1F", edgecolor=colour, lw=1.4, gid="box")
+    )
+    lift = 0.28 * h * (text.count("\n") + 1) / (text.count("\n") + 2) if note else 0
+    ax.text(x + w / 2, y + h / 2 + lift, text, ha="center", va="center", fontweight="bold", linespacing=1.05)
+    if note:
+        ax.text(x + w / 2, y + 0.9, note, ha="center", va="bottom", fontsize=8, color=MUTED)
+
+
+def _arrow(ax: Axes, *points: tuple[float, float], colour: str = MUTED, dashed: bool = False) -> None:
+    """An arrow along a polyline, head at the last point."""
+    style: dict[str, Any] = dict(
+        arrowstyle="-|>", mutation_scale=12, lw=1.6, capstyle="butt", joinstyle="round", shrinkA=0, shrinkB=0
+    )
+    line = (0, (3, 1.6)) if dashed else "solid"
+    ax.add_patch(FancyArrowPatch(path=Path(points), color=colour, linestyle=line, fill=True, **style))
+
+
+def _say(
+    ax: Axes, x: float, y: float, text: str, *, ha: str = "center", va: str = "bottom", colour: str = MUTED
+) -> None:
+    ax.text(x, y, text, ha=ha, va=va, fontsize=8, color=colour, linespacing=1.1)
+
+
+@house()
+def component_diagram(size_of: Mapping[str, float] | None = None) -> Figure:
+    """The twelve boxes and all that flows between them, the feedback loop included.
+
+    `size_of` maps component names to lines of code. Then every box carries its count, and a bar shows
+    what share of the system is ML code: all boxes are drawn alike, the measurement makes the point.
+    """
+    unknown = sorted(set(size_of or {}) - {c.name for c in COMPONENTS})
+    if unknown:
+        raise MlsysError(
+            f"no component is called {unknown[0]!r}",
+            why="sizes are drawn into the box of the same name",
+            fix=f"use names of COMPONENTS: {', '.join(c.name for c in COMPONENTS)}",
+        )
+    fig = figure(width=9, height=6.5, fitted=False)
+    ax = canvas(fig, 90, 65)
+    headline(
+        fig, "A production ML system is a loop of twelve components", "Arrows are data; the dashed one closes the loop."
+    )
+    w, h, left, pitch = 16.5, 7.5, 2.25, 23.0
+    bottom = {0: 47.0, 1: 34.0, 2: 18.0, 3: 3.2}
+    for y, height, group, at in ((46, 12.6, DATA, 57.4), (15, 12.6, OPERATIONS, 16), (0.8, 13, MANAGEMENT, 12.4)):
+        ax.add_patch(Rectangle((1, y), 88, height, facecolor=_COLOUR[group] + "0D", edgecolor="none"))
+        ax.text(left, at, group.upper(), fontsize=8, color=MUTED, fontweight="bold", va="center")
+    for component in COMPONENTS:
+        row, column = _PLACE[component.name]
+        note = f"{size_of[component.name]:,.0f} lines" if size_of and component.name in size_of else ""
+        text, colour = component.name.replace(" ", "\n") if row != 1 else component.name, _COLOUR[component.group]
+        _box(ax, left + column * pitch, bottom[row], w, h - (row == 1) * 1, text, colour, note)
+    c1, c2, c3, c4 = (left + i * pitch for i in range(4))
+    top, ops = bottom[0] + h / 2, bottom[2] + h / 2
+    for x, text in ((c1, "raw\nevents"), (c2, "accepted\nrows"), (c3, "values\nand times")):
+        _arrow(ax, (x + w, top), (x + pitch, top))
+        _say(ax, x + w + 3, top + 0.7, text)
+    _arrow(ax, (c4 + 8.25, bottom[0]), (c4 + 8.25, 40.5))
+    _say(ax, c4 + 9, 43.8, "training rows\nas of each event", ha="left", va="center")
+    _arrow(ax, (c4 + 8.25, 34), (c4 + 8.25, 25.5))
+    _say(ax, c4 + 9, 30.8, "candidate\nmodel", ha="left", va="center")
+    _arrow(ax, (c4 + 3, bottom[0]), (c4 + 3, 43.5), (c1 + 11.5, 43.5), (c1 + 11.5, 25.5), colour=FIXED)
+    _say(ax, c2 + 1, 43.9, "latest feature vectors, at request time", ha="left", colour=FIXED)
+    _arrow(ax, (c4 + 3, 25.5), (c4 + 3, 30), (c1 + 14.5, 30), (c1 + 14.5, 25.5), colour=NAIVE)
+    _say(ax, c2 + 1, 30.4, "model that passed the gate", ha="left", colour=NAIVE)
+    _arrow(ax, (c1 + 2.5, 25.5), (c1 + 2.5, bottom[0]), colour=EXTRA, dashed=True)
+    _say(ax, c1 + 3.2, 37, "feedback:\nserved im-\npressions\nare logged", ha="left", va="center", colour=INK)
+    _arrow(ax, (c1 + w, ops), (c2, ops))
+    _say(ax, c1 + w + 3, ops + 0.7, "scores,\nlatency")
+    _arrow(ax, (c2 + w, ops), (c3, ops))
+    _say(ax, c2 + w + 3, ops + 0.7, "alerts to\nexplain")
+    _arrow(ax, (c4, ops), (c3 + w, ops))
+    _say(ax, c3 + w + 3.5, ops + 0.7, "metrics\nby slice")
+    _arrow(ax, (c2 + 8.25, 18), (c2 + 8.25, bottom[3] + h))
+    _say(ax, c2 + 9.2, 13.2, "retrain or roll back", ha="left", va="center")
+    _arrow(ax, (c4 + 1.5, 3.8), (c4 + 1.5, 13.2), colour=WARN)
+    _say(ax, c4 + 3, 8, "settings, schedule\nand machines for\nevery component", ha="left", va="center")
+    _arrow(ax, (c3 + w, 7), (c4 + 1.5, 7), colour=WARN)
+    if size_of:
+        _share_bar(ax, size_of, c2 + 1, c4 - 3.5, 35.2)
+    return fig
+
+
+def _share_bar(ax: Axes, size_of: Mapping[str, float], left: float, right: float, y: float) -> None:
+    """One stacked bar: lines of code by component, in loop order, ML code named."""
+    total = sum(size_of.values())
+    model = size_of.get("ML code", 0)
+    x = left
+    for component in COMPONENTS:
+        width = (right - left) * size_of.get(component.name, 0) / total
+        colour = _COLOUR[component.group]
+        solid = component.group == MODEL
+        ax.add_patch(Rectangle((x, y), width, 2.2, facecolor=colour + ("" if solid else "66"), edgecolor="white", lw=1))
+        x += width
+    ax.text(left, y + 2.8, f"Measured here: ML code is {model / total:.0%} of {total:,.0f} lines", fontsize=9.5,
+            fontweight="bold", va="bottom")  # fmt: skip
+
+
+def component_ascii() -> str:
+    """The same twelve boxes in plain ASCII, at most 76 columns: to be drawn from memory on a whiteboard."""
+    tops = {0: 0, 1: 7, 2: 13, 3: 19}
+    grid = [[" "] * 76 for _ in range(23)]
+
+    def put(y: int, x: int, text: str) -> None:
+        grid[y][x : x + len(text)] = text
+
+    for name, (row, column) in _PLACE.items():
+        y, x = tops[row], 20 * column
+        put(y, x, "+" + "-" * 14 + "+")
+        words = [name] if row == 1 else [*name.split(" "), ""][:2]
+        for i, word in enumerate(words, start=1):
+            put(y + i, x, f"|{word:^14}|")
+        put(y + len(words) + 1, x, "+" + "-" * 14 + "+")
+    for x in (16, 36, 56):
+        put(1, x, "--->")
+    put(4, 2, "^        +------------- latest feature vectors ------------+      |")
+    put(5, 2, "| feed-  |                                                   training rows")
+    put(6, 2, "| back:  |                                                          v")
+    for y, word in ((7, "logged"), (8, "impres-"), (9, "sions"), (10, "")):
+        put(y, 2, f"| {word:<7}|")
+    put(10, 69, "|")
+    put(11, 2, "|        |   +------- model that passed the gate ----------+      |")
+    put(12, 2, "|        v   v                                             |      v")
+    put(14, 16, "--->")
+    put(14, 36, "--->")
+    put(14, 56, "<---")
+    put(17, 27, "| retrain or")
+    put(18, 27, "v roll back")
+    put(19, 58, "--> to every box:")
+    put(20, 62, "settings,")
+    put(21, 62, "schedule,")
+    put(22, 62, "machines")
+    return "\n".join("".join(line).rstrip() for line in grid)
+
+
+@house()
+def layered_diagram() -> Figure:
+    """The eight layers and who feeds whom.
+
+    Orchestration is a band beside all others, not a box at the end: it starts, orders and retries the work
+    of every layer. It is drawn at the bottom of many stacks as if monitoring fed it; nothing flows that way
+    except alerts. Online features go straight from the feature store to serving, past the model.
+    """
+    fig = figure(width=9, height=7.2, fitted=False)
+    ax = canvas(fig, 90, 72)
+    headline(fig, "Eight layers, from data sources to monitoring", "Orchestration runs beside all of them.")
+    full, half, right = 70.0, 29.0, 43.0
+    at = {  # left, bottom, width, what it holds
+        "Data sources": (2.0, 60.5, full, "apps, databases, files, partner APIs, our own served impressions"),
+        "Data collection": (2.0, 51.5, full, "event streams, connectors, ingestion of files"),
+        "Data storage": (2.0, 42.5, full, "lake for raw data, warehouse for tables"),
+        "Data processing": (14.0, 32.0, half - 3, "validate, clean, compute"),
+        "Feature store": (right, 32.0, half, "offline and online"),
+        "Model training infrastructure": (right, 21.0, half, ""),
+        "Model serving": (right, 11.0, half, "servers, gateway, cache, A/B"),
+        _WATCH: (2.0, 1.5, full, "metrics, logs, alerts, drift"),
+    }
+    number = {name: i for i, name in enumerate((n for n in (*at, "Orchestration")), start=0)}
+    colour = {"Data sources": MUTED, "Model training infrastructure": NAIVE, "Model serving": GOOD, _WATCH: GOOD}
+    for name, (x, y, w, note) in at.items():
+        text = f"{number[name]}  {name}" if number[name] else name
+        if name != "Model training infrastructure":
+            _box(ax, x, y, w, 6.2, text, colour.get(name, FIXED), note)
+    _box(ax, right, 21.0, half, 7.4, "", NAIVE)
+    ax.text(
+        right + 7.8, 24.7, "5  Model training\ninfrastructure", ha="center", va="center", fontweight="bold", fontsize=9
+    )
+    _box(ax, right + 18.6, 22.0, 9.4, 5.4, "Model\nregistry", NAIVE)
+    _arrow(ax, (right + 15.6, 24.7), (right + 18.6, 24.7))
+    ax.add_patch(FancyBboxPatch((81, 1.5), 7, 56.2, boxstyle="round,pad=0,rounding_size=0.9", facecolor=WARN + "1F",
+                                edgecolor=WARN, lw=1.4, gid="box"))  # fmt: skip
+    ax.text(
+        84.5,
+        29.6,
+        f"{number['Orchestration']}  Orchestration",
+        rotation=90,
+        ha="center",
+        va="center",
+        fontweight="bold",
+    )
+    ax.text(86.9, 29.6, "workflows, schedules, dependencies, retries", rotation=90, ha="center", va="center",
+            fontsize=8, color=MUTED)  # fmt: skip
+    for y in (54.6, 45.6, 35.1, 24.7, 14.1, 4.6):
+        _arrow(ax, (81, y), (72, y), colour=WARN, dashed=True)
+    middle, lane = right + half / 2, 27.0
+    _arrow(ax, (37, 60.5), (37, 57.7))
+    _arrow(ax, (37, 51.5), (37, 48.7))
+    _arrow(ax, (lane, 42.5), (lane, 38.2))
+    _arrow(ax, (middle, 42.5), (middle, 38.2))
+    _arrow(ax, (40, 35.1), (right, 35.1))
+    _arrow(ax, (7, 42.5), (7, 7.7))
+    _say(ax, 7.8, 20, "volume,\nfreshness", ha="left", va="center")
+    _arrow(ax, (lane, 32.0), (lane, 7.7))
+    _say(ax, lane - 0.8, 20, "data\nquality", ha="right", va="center")
+    _arrow(ax, (middle, 32.0), (middle, 28.4))
+    _say(ax, middle + 0.9, 30.2, "training rows", ha="left", va="center")
+    _arrow(ax, (right + 23.3, 22.0), (right + 23.3, 17.2))
+    _say(ax, right + 22.5, 19.1, "approved model", ha="right", va="center")
+    _arrow(ax, (right + 3, 32), (right + 3, 30.2), (38, 30.2), (38, 14.1), (right, 14.1), colour=FIXED)
+    _say(ax, 37.3, 22, "online\nfeatures", ha="right", va="center", colour=FIXED)
+    _arrow(ax, (middle, 11.0), (middle, 7.7))
+    _say(ax, middle + 0.9, 9.3, "scores, latency, errors", ha="left", va="center")
+    return fig
+
+
+@house()
+def steps_strip() -> Figure:
+    """The seven framework steps in order, each with its purpose, and the way back from the last."""
+    fig = figure(width=9, height=2.9, fitted=False)
+    ax = canvas(fig, 90, 29)
+    headline(fig, "Seven steps, always in this order")
+    width, tip = 12.5, 1.3
+    for step in STEPS:
+        x = 1.2 + (step.number - 1) * width
+        body = [(0, 0), (width - 0.4, 0), (width - 0.4 + tip, 4), (width - 0.4, 8), (0, 8), (tip, 4)]
+        points = [
+            (x + dx, 14.5 + dy)
+            for dx, dy in (body if step.number < 7 else [*body[:1], (width - 0.6, 0), (width - 0.6, 8), *body[4:]])
+        ]
+        ax.add_patch(Polygon(points, facecolor=FIXED + "1F", edgecolor=FIXED, lw=1.2, gid="box"))
+        name = textwrap.fill(f"{step.number}  {step.name}", 14)
+        ax.text(x + tip + 0.6, 18.5, name, ha="left", va="center", fontsize=8.2, fontweight="bold", linespacing=1.1)
+        _say(ax, x + tip + 0.6, 13.2, textwrap.fill(step.purpose, 17), ha="left", va="top")
+    _arrow(ax, (82, 24.5 - 2), (82, 24), (8, 24), (8, 22.5), colour=EXTRA, dashed=True)
+    return fig

@@ -1,0 +1,31 @@
+"""`mlsys run | test | lab | notebook | calibrate`: one module per command, each with its own `add_parser`."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from mlsys.core import MlsysError
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run one command; a `MlsysError` is printed as it stands (what, why, what to do), without a traceback."""
+    from mlsys.cli import calibrate, notebook, run, test
+
+    parser = argparse.ArgumentParser(
+        prog="mlsys",
+        description="An ML-system-design interview answer you can run.",
+        epilog="Start with `run`, then `lab`. Every command explains itself with --help.",
+    )
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    for module in (run, notebook, test, calibrate):
+        module.add_parser(commands)
+    arguments = parser.parse_args(argv)
+    try:
+        return int(arguments.handler(arguments))
+    except MlsysError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("stopped", file=sys.stderr)
+        return 130

@@ -1,0 +1,108 @@
+"""`mlsys calibrate`: measure what things cost here, and write it where plans and notebooks read it."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import statistics
+import time
+from collections.abc import Callable
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import sklearn
+from tqdm import tqdm
+
+from mlsys import FeatureStore, ModelServer, World, naive
+from mlsys.capacity import UNIT_COSTS
+from mlsys.core import EVENT_SCHEMA, VirtualClock
+from mlsys.features.definitions import feed_views
+from mlsys.training import LinearModel, label
+
+
+def add_parser(commands: Any) -> None:
+    """Register the command."""
+    parser = commands.add_parser(
+        "calibrate",
+        help="measure unit costs on this machine",
+        description="Measure what ranking, features and storage cost on this machine (about a minute) and write "
+        "unit_costs.json. Notebooks and capacity plans read that file, so rebuild the notebooks afterwards.",
+        epilog="Example: python start.py calibrate && python start.py notebook build",
+    )
+    parser.add_argument("--output", type=Path, default=UNIT_COSTS, help="file to write (default: the package's own)")
+    parser.add_argument("--repeat", type=int, default=7, help="interleaved rounds; medians are kept (default 7)")
+    parser.set_defaults(handler=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Measure, write, print."""
+    costs = measure(arguments.repeat)
+    document = {
+        "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores",
+        "date": date.today().isoformat(),
+        "versions": {
+            "python": platform.python_version(),
+            "numpy": np.__version__,
+            "pandas": pd.__version__,
+            "scikit-learn": sklearn.__version__,
+        },
+        "costs": costs,
+    }
+    part = arguments.output.with_suffix(".part")
+    part.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8", newline="\n")
+    part.replace(arguments.output)
+    for name, value in costs.items():
+        print(f"  {name:<36}{value:>12,.4g}")
+    print(f"written: {arguments.output.name}")
+    return 0
+
+
+def measure(rounds: int) -> dict[str, float]:
+    """Medians over interleaved rounds; names end in their unit."""
+    rows = 50_000
+    events = World(users=rows // 10, posts=rows // 2, seed=7).events(rows)
+    kept = events[events["action"].notna()]
+    users, posts = naive.extract_features(events.head(10_000))
+    model = naive.train(events.head(10_000)).model
+    slow = naive.Server(model, users, posts)
+    store = FeatureStore()
+    store.apply(*feed_views())
+    store.ingest(kept)
+    clock = VirtualClock(World(seed=7).end)
+    store.materialize(clock.now())
+    features = store.get_historical_features(kept, store.list_features())[store.list_features()]
+    server = ModelServer(LinearModel.fit(features, label(kept)), store, clock=clock)
+    candidates = np.arange(1, 501)
+
+    def extract() -> None:
+        fresh = FeatureStore()
+        fresh.apply(*feed_views())
+        fresh.ingest(kept)
+        fresh.get_historical_features(kept, fresh.list_features())
+
+    tasks: dict[str, tuple[Callable[[], object], float]] = {
+        "naive_features_us_per_event": (lambda: naive.extract_features(events), 1e6 / rows),
+        "features_us_per_event": (extract, 1e6 / rows),
+        "naive_rank_500_us": (lambda: slow.rank(5, candidates.tolist()), 1e6),
+        "rank_500_us": (lambda: server.rank(5, candidates), 1e6),
+        "naive_predict_us": (lambda: slow.predict(5, 7), 1e6),
+        "predict_us": (lambda: server.predict(5, 7), 1e6),
+    }
+    taken: dict[str, list[float]] = {name: [] for name in tasks}
+    for _ in tqdm(range(rounds), desc="calibrating", unit="round"):
+        for name, (task, scale) in tasks.items():
+            repeats = 50 if name == "rank_500_us" or "predict" in name else 1
+            start = time.perf_counter()
+            for _ in range(repeats):
+                task()
+            taken[name].append((time.perf_counter() - start) / repeats * scale)
+    costs = {name: float(f"{statistics.median(times):.3g}") for name, times in taken.items()}
+    width = {"category": 1, "int64": 8, "float64": 8, "datetime64[us]": 8}
+    costs["event_bytes"] = float(sum(width[dtype] for dtype in EVENT_SCHEMA.values()))
+    costs["online_row_bytes"] = float(8 + 8 + 4 * len(store.list_feature_views()[0].refs))
+    return costs

@@ -1,0 +1,173 @@
+"""The system, end to end, on one log: each component does its step and hands on to the next.
+
+    collect → verify → store features → train → evaluate → serve → monitor → plan
+
+`run_system` is the main job of `mlsys run`. The order and the names are the whiteboard's; what a step does is one
+call into the component that owns it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+import pandas as pd
+
+from mlsys import capacity
+from mlsys.collection import Ingested, Mapping
+from mlsys.config import SystemConfig
+from mlsys.core import ACTIONS, EVENT_SCHEMA, UNKNOWN_ID, MlsysError, VirtualClock, microseconds
+from mlsys.evaluation import Estimate, auc, best_threshold, evaluate
+from mlsys.features import FeatureService, FeatureStore, FeatureView
+from mlsys.features.definitions import feed_views
+from mlsys.monitoring import ModelMonitor
+from mlsys.serving import ModelServer
+from mlsys.training import LinearModel, Split, label, time_split
+from mlsys.verification import Report, verify
+
+SIMULATED_LOG = Mapping({name: name for name in (*EVENT_SCHEMA, "device")}, {action: action for action in ACTIONS})
+"""How to read a log that `mlsys.world.spoil` wrote."""
+
+STEPS = ("verify", "store features", "train", "evaluate", "serve", "monitor", "plan")
+
+
+@dataclass
+class SystemRun:
+    """What each step produced; fields fill in the order of the steps."""
+
+    ingested: Ingested
+    config: SystemConfig
+    report: Report = field(init=False)
+    store: FeatureStore = field(init=False)
+    rows: pd.DataFrame = field(init=False)
+    y: np.ndarray = field(init=False)
+    split: Split = field(init=False)
+    model: LinearModel = field(init=False)
+    scores: np.ndarray = field(init=False)
+    metrics: dict[str, Estimate] = field(init=False)
+    leaked: Estimate = field(init=False)
+    honest: Estimate = field(init=False)
+    server: ModelServer = field(init=False)
+    drift: pd.DataFrame = field(init=False)
+    capacity: pd.DataFrame = field(init=False)
+
+    @property
+    def funnel(self) -> dict[str, int]:
+        """Rows that reached each stage; what is missing between two stages is named by the later one."""
+        return {
+            "read": self.ingested.rows_in,
+            "schema ok (rest: dead letters)": self.ingested.rows_out,
+            "verified (rest: quarantine)": len(self.report.clean),
+            "with an action": len(self.rows),
+            "trained on": int(self.split.train.sum()),
+            "tested on": int(self.split.test.sum()),
+        }
+
+
+def run_system(ingested: Ingested, config: SystemConfig, on_step: Callable[[str], None] = lambda _: None) -> SystemRun:
+    """Run every step on ingested events. `on_step` is told the name of each step before it starts."""
+    run = SystemRun(ingested, config)
+    for name, step in zip(STEPS, (_verify, _features, _train, _evaluate, _serve, _monitor, _plan), strict=True):
+        on_step(name)
+        step(run)
+    return run
+
+
+def leaked_features(events: pd.DataFrame, views: list[FeatureView]) -> pd.DataFrame:
+    """The same features computed over the whole table, the row's own label and its future included.
+
+    This is what `groupby` gives, at columnar speed. It exists to show what leakage would have claimed.
+    """
+    store = FeatureStore()
+    store.apply(*views)
+    store.ingest(events)
+    after_all = np.datetime64(int(microseconds(events["arrival_time"]).max()) + 1, "us")
+    return store.get_historical_features(events.assign(event_time=after_all), store.list_features())
+
+
+def leaked_auc(events: pd.DataFrame, views: list[FeatureView]) -> Estimate:
+    """AUC on the last rows in time, from whole-table features: what leakage would have claimed."""
+    y, split, features = label(events), time_split(events), [ref for view in views for ref in view.refs]
+    rows = leaked_features(events, views)[features]
+    return auc(y[split.test], LinearModel.fit(rows[split.train], y[split.train]).predict(rows[split.test]))
+
+
+def honest_auc(events: pd.DataFrame, views: list[FeatureView]) -> Estimate:
+    """The same rows, split, model and feature definitions; only the join is point in time."""
+    store = FeatureStore()
+    store.apply(*views)
+    store.ingest(events)
+    y, split, features = label(events), time_split(events), store.list_features()
+    rows = store.get_historical_features(events, features)[features]
+    return auc(y[split.test], LinearModel.fit(rows[split.train], y[split.train]).predict(rows[split.test]))
+
+
+def _verify(run: SystemRun) -> None:
+    run.report = verify(run.ingested.events)
+    if not len(run.report.clean):
+        raise MlsysError(
+            "no row passed verification",
+            why="every row failed a check that quarantines",
+            fix="look at the report's failures",
+            rows=run.report.quarantine,
+        )
+
+
+def _knows_users(run: SystemRun) -> bool:
+    return bool((run.ingested.events["user_id"] != UNKNOWN_ID).any())
+
+
+def _features(run: SystemRun) -> None:
+    clean = run.report.clean
+    events = clean[clean["action"].notna()]
+    run.store = FeatureStore()
+    settings = run.config.features
+    run.store.apply(
+        *feed_views(
+            user=_knows_users(run), window_days=settings.window_days or None, ttl_days=settings.ttl_days or None
+        )
+    )
+    run.store.apply(FeatureService("feed", tuple(run.store.list_features())))
+    run.store.ingest(events)
+    run.rows = run.store.get_historical_features(events, "feed")
+
+
+def _train(run: SystemRun) -> None:
+    run.y, run.split = label(run.rows), time_split(run.rows, run.config.training.test_share)
+    features, train = run.store.list_features(), run.split.train
+    run.model = LinearModel.fit(run.rows.loc[train, features], run.y[train], version=run.config.model.version)
+
+
+def _evaluate(run: SystemRun) -> None:
+    run.scores = run.model.predict(run.rows)
+    train, test = run.split.train, run.split.test
+    run.metrics = evaluate(run.y[test], run.scores[test], best_threshold(run.y[train], run.scores[train]))
+    plain = list(feed_views(user=_knows_users(run)))
+    run.leaked, run.honest = leaked_auc(run.rows, plain), honest_auc(run.rows, plain)
+
+
+def _serve(run: SystemRun) -> None:
+    end = np.datetime64(int(microseconds(run.rows["arrival_time"]).max()) + 1, "us")
+    run.store.materialize(end)
+    run.server = ModelServer(run.model, run.store, clock=VirtualClock(end))
+    likes = np.bincount(run.rows["post_id"].to_numpy(np.int64), weights=run.y)
+    posts = np.flatnonzero(np.bincount(run.rows["post_id"].to_numpy(np.int64)))
+    run.server.remember_popularity(posts, likes[posts])
+    for user in run.rows["user_id"].drop_duplicates().head(100).tolist():
+        run.server.rank(user, posts[: run.config.serving.candidates])
+
+
+def _monitor(run: SystemRun) -> None:
+    watched = [c for c in ("action", "device", "position", *run.store.list_features()) if c in run.rows.columns]
+    frame = run.rows[watched].assign(score=run.scores)
+    settings = run.config.monitoring
+    # The earlier half of the training rows is when the windows of the features still fill: not a healthy reference.
+    train = np.flatnonzero(run.split.train)
+    reference = frame.iloc[train[len(train) // 2 :]]
+    monitor = ModelMonitor(reference, min_psi=settings.min_psi, rate=settings.rate, min_rows=settings.min_rows)
+    run.drift = monitor.check(frame[run.split.test])
+
+
+def _plan(run: SystemRun) -> None:
+    run.capacity = capacity.plan([1e6, 1e8, 1e9])

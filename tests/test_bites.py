@@ -1,0 +1,99 @@
+"""Notebooks bite: with a one-line fault in the package, a notebook fails, and not before the fault."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+NOTEBOOK = "01_introduction"
+SMALL = {"CURVE": [1_000, 30_000]}
+
+FAULTS = {
+    "leak on: a row sees its entity's whole history": (
+        "features/offline.py",
+        "key = code * (len(self._ticks) + 1) + np.searchsorted(self._ticks, time)",
+        "key = code * (len(self._ticks) + 1) + len(self._ticks)",
+        "no better than chance",
+    ),
+    "TTL off: expired values are served": (
+        "features/online.py",
+        "status[age > self.ttl_seconds] = Status.OUTSIDE_MAX_AGE",
+        "pass",
+        "expired values are withheld",
+    ),
+    "feature order swapped: the server asks in another order": (
+        "serving/server.py",
+        "self.model.signature.features,",
+        "self.model.signature.features[::-1],",
+        "the served score is the trained model's score",
+    ),
+    "duplicates pass: an event id is never remembered": (
+        "collection/coding.py",
+        "DUPLICATES",
+        "",
+        "exactly the true rows",
+    ),
+    "the ladder has no popularity rung": (
+        "serving/server.py",
+        "except StoreUnavailable:",
+        "except ZeroDivisionError:",
+        "does not answer",
+    ),
+    "significance ignored: every large move pages": (
+        "monitoring/policy.py",
+        "if self.rate is not None:",
+        "if False:",
+        "removes most false alarms",
+    ),
+}
+
+
+def execute(package_parent: Path) -> subprocess.CompletedProcess[str]:
+    source = ROOT / "notebooks" / "_source" / f"{NOTEBOOK}.py"
+    code = (
+        "import sys, json, pathlib, mlsys; from mlsys.lesson.run import execute; "
+        "o = execute(pathlib.Path(sys.argv[1]), parameters=json.loads(sys.argv[2])); "
+        "print(mlsys.__file__, o.error or 'no error')"
+    )
+    environ = {**os.environ, "PYTHONPATH": str(package_parent), "PYTHONDONTWRITEBYTECODE": "1"}
+    return subprocess.run(
+        [sys.executable, "-c", code, str(source), json.dumps(SMALL)],
+        capture_output=True, text=True, env=environ, cwd=package_parent, encoding="utf-8",
+    )  # fmt: skip
+
+
+def copy_of_the_package(folder: Path) -> Path:
+    shutil.copytree(ROOT / "mlsys", folder / "mlsys", ignore=shutil.ignore_patterns("__pycache__"))
+    return folder / "mlsys"
+
+
+def test_the_copy_without_a_fault_passes(tmp_path: Path) -> None:
+    copy_of_the_package(tmp_path)
+    done = execute(tmp_path)
+    assert done.returncode == 0 and "no error" in done.stdout, done.stdout + done.stderr
+    assert str(tmp_path) in done.stdout  # it is the copy that ran
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_one_line_fault_makes_the_notebook_fail(fault: str, tmp_path: Path) -> None:
+    file, line, replacement, says = FAULTS[fault]
+    path = copy_of_the_package(tmp_path) / file
+    text = path.read_text(encoding="utf-8")
+    assert text.count(line) == 1, f"the line to break is gone from {file}; point the fault at its successor"
+    path.write_text(text.replace(line, replacement), encoding="utf-8")
+    done = execute(tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert says in done.stdout, done.stdout
+
+
+def test_the_conclusions_follow_the_measured_costs(tmp_path: Path) -> None:
+    path = copy_of_the_package(tmp_path) / "unit_costs.json"
+    document = json.loads(path.read_text(encoding="utf-8"))
+    document["costs"]["naive_rank_500_us"] = document["costs"]["rank_500_us"] * 2
+    path.write_text(json.dumps(document), encoding="utf-8")
+    assert "one vector call beats a loop of calls" in execute(tmp_path).stdout

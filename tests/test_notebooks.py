@@ -1,0 +1,94 @@
+"""Every committed notebook: its structure, and its conclusions under other parameters and another seed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import papermill
+import pytest
+from nbformat import NotebookNode
+
+from mlsys.lesson.build import from_bytes
+from mlsys.lesson.check import check, compared
+from mlsys.lesson.run import kernel_environment, read_source, results
+
+FOLDER = Path(__file__).resolve().parents[1] / "notebooks"
+NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))
+SOURCES = sorted((FOLDER / "_source").glob("*.py"))
+
+PARAMETERS: dict[str, dict[str, dict[str, Any]]] = {
+    "01_introduction": {
+        "small": {"CURVE": [1_000, 30_000], "EVENTS": 6_000, "CONTRAST_SEEDS": 5},
+        "second seed": {"SEED": 11},
+    },
+}
+"""Per notebook, the runs in which every claim must hold as well."""
+
+TOLERANCES: dict[str, dict[str, float]] = {
+    "01_introduction": {
+        "ml_share_percent": 0,
+        "bad_kept_percent": 5,
+        "rows_dead": 0,
+        "naive_auc": 0.03,
+        "naive_f1": 0.08,
+        "leak_small_log": 0.02,
+        "leak_large_log": 0.02,
+        "fixed_auc": 0.015,
+        "f1_half": 0.001,
+        "f1_tuned": 0.04,
+        "naive_rank_ms": 0,
+        "e5_false": 0.06,
+        "e6_false": 0.03,
+        "e5_caught": 0.06,
+        "e6_caught": 0.08,
+        "reversal": 0.3,
+        "cores_100m": 0,
+    },
+}
+"""Per notebook, how far a result of the second seed may be from the committed one (absolute)."""
+
+
+def test_every_source_is_built_and_every_notebook_has_runs() -> None:
+    assert NOTEBOOKS, "no notebooks: mlsys notebook build"
+    names = [path.stem for path in NOTEBOOKS]
+    assert names == [path.stem for path in SOURCES]
+    assert names == sorted(PARAMETERS) == sorted(TOLERANCES)
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_notebook_has_every_part_and_is_its_source(path: Path) -> None:
+    source = FOLDER / "_source" / f"{path.stem}.py"
+    problems = check(source, path)
+    same, total = compared(read_source(source))
+    print(f"{path.stem}: nbval compares {same} of {total} code cells ({same / total:.0%})")
+    assert not problems, "\n".join(map(str, problems))
+
+
+@pytest.mark.parametrize(("name", "run"), [(name, run) for name in PARAMETERS for run in PARAMETERS[name]])
+def test_claims_hold_under_other_parameters(
+    name: str, run: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    committed = FOLDER / f"{name}.ipynb"
+    parameters = PARAMETERS[name][run]
+    unknown = set(parameters) - set(papermill.inspect_notebook(str(committed)))
+    assert not unknown, f"papermill would accept these names silently and change nothing: {unknown}"
+    executed = execute(committed, parameters, tmp_path / f"{name}.ipynb", monkeypatch)
+    expected, found = results(from_bytes(committed.read_bytes())), results(executed)
+    assert found.keys() == expected.keys(), "a run emits the same results, whatever its parameters"
+    if run != "second seed":
+        return
+    assert TOLERANCES[name].keys() <= expected.keys()
+    for result, tolerance in TOLERANCES[name].items():
+        assert found[result] == pytest.approx(expected[result], abs=tolerance), result
+
+
+def execute(notebook: Path, parameters: dict[str, Any], output: Path, monkeypatch: pytest.MonkeyPatch) -> NotebookNode:
+    """Run a notebook as papermill users do, in the environment that the builder uses."""
+    for variable in ("MLSYS_LAB", "MPLBACKEND"):
+        monkeypatch.delenv(variable, raising=False)
+    for variable, value in kernel_environment().items():
+        monkeypatch.setenv(variable, value)
+    return papermill.execute_notebook(
+        str(notebook), str(output), parameters, kernel_name="python3", cwd=str(FOLDER), progress_bar=False
+    )

@@ -1,0 +1,104 @@
+"""The main job, through the command line."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mlsys import World
+from mlsys.cli import main
+from mlsys.collection import read_log
+from mlsys.config import SystemConfig
+from mlsys.orchestration import SIMULATED_LOG, STEPS, run_system
+from mlsys.world.spoil import FAULTS, spoil
+
+DATA = Path(__file__).parent / "data"
+
+
+@pytest.fixture
+def simulated(tmp_path: Path) -> Path:
+    path = tmp_path / "events.csv"
+    spoil(World(seed=9).events(5_000), each=20, seed=9).to_csv(path, index=False)
+    return path
+
+
+def test_every_row_is_accounted_for_from_the_file_to_the_test_set(simulated: Path) -> None:
+    steps: list[str] = []
+    run = run_system(read_log(simulated, SIMULATED_LOG), SystemConfig(), steps.append)
+    assert tuple(steps) == STEPS
+    funnel = list(run.funnel.values())
+    assert funnel[0] == 5_000 + 20 * len(FAULTS) and funnel[1] == 5_000
+    assert funnel[2] + len(run.report.quarantine) == funnel[1]
+    assert funnel[4] + funnel[5] + run.split.gap.sum() == funnel[3]
+
+
+def test_leakage_claims_what_the_honest_join_does_not(simulated: Path) -> None:
+    run = run_system(read_log(simulated, SIMULATED_LOG), SystemConfig())
+    assert run.leaked.low > 0.85
+    assert abs(run.honest.value - 0.5) < 0.09
+    assert set(run.server.rungs) <= {"fresh", "defaults"}
+    assert run.drift.set_index("column").loc["action", "status"] == "OK"
+
+
+def test_a_real_log_goes_through_the_same_steps(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code = main(
+        ["run", "--log", str(DATA / "impressions_200.csv"), "--mapping", str(DATA / "impressions_200.toml")]
+        + ["--folder", str(tmp_path), "--set", "monitoring.min_rows=20"]
+    )
+    said = capsys.readouterr().out
+    assert code == 0, said
+    assert "what leakage would have claimed" in said
+    page = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert "point in time" in page and "http" not in page
+    assert (tmp_path / "dead_letters.csv").exists()
+
+
+def test_a_log_without_users_gets_features_of_posts_only(tmp_path: Path) -> None:
+    log = World(seed=2, users=20, posts=20).events(2_000)
+    log["action"] = np.where(log["action"] == "like", 1, 0)
+    log[["post_id", "action", "event_time"]].to_csv(tmp_path / "log.csv", index=False)
+    mapping = tmp_path / "log.toml"
+    mapping.write_text(
+        '[columns]\nevent_time = "event_time"\npost_id = "post_id"\naction = "action"\n'
+        '[actions]\n"1" = "like"\n"0" = "view"\n',
+        encoding="utf-8",
+    )
+    assert main(["run", "--log", str(tmp_path / "log.csv"), "--mapping", str(mapping), "--folder", str(tmp_path)]) == 0
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["run", "--log", "x.csv"], "go together"),
+        (["run", "--set", "serving.replicas"], "KEY=VALUE"),
+        (["run", "--set", "serving.replica=3"], "did you mean"),
+        (["run", "--log", "nowhere.csv", "--mapping", "nowhere.toml"], "nowhere.toml"),
+        (["run", "--events", "10"], "--events 10"),
+    ],
+)
+def test_a_wrong_word_is_one_clear_error(
+    words: list[str], says: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([*words, "--folder", str(tmp_path)]) == 2
+    said = capsys.readouterr().err
+    assert says in said and "do:" in said and "Traceback" not in said
+
+
+def test_open_bandit(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Real impressions of a fashion feed (Saito et al., arXiv:2008.07146); not part of the product."""
+    folder = Path(os.environ.get("MLSYS_OPEN_BANDIT", Path(__file__).parents[2] / "shared/data/open_bandit"))
+    if not folder.exists():
+        pytest.skip("the Open Bandit sample is not here: set MLSYS_OPEN_BANDIT to its folder")
+    for policy in ("random", "bts"):
+        log = folder / policy / "women.csv.gz"
+        words = ["run", "--log", str(log), "--mapping", str(DATA / "open_bandit.toml"), "--folder", str(tmp_path)]
+        assert main(words) == 0
+        said = capsys.readouterr().out
+        assert "10,000" in said and "what leakage would have claimed" in said
+
+
+def test_help_teaches(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["run", "--help"])
+    assert "python start.py run --log clicks.csv" in capsys.readouterr().out
