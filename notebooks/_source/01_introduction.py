@@ -337,8 +337,8 @@ model = LinearModel.fit(rows, label(labelled))
 clock = VirtualClock(world.end)
 server = ModelServer(model, store, clock=clock)
 server.remember_popularity(broken.posts.index.to_numpy(), broken.posts["total_likes"].to_numpy())
-candidates = np.sort(labelled["post_id"].tail(600).unique())[:500]
-active = int(labelled["user_id"].iloc[-1])
+recent = labelled[labelled["arrival_time"] < world.end].tail(600)
+candidates, active = recent["post_id"].unique()[:500], int(recent["user_id"].iloc[-1])
 healthy = server.rank(active, candidates)
 
 # %%
