@@ -26,7 +26,9 @@ from mlsys.serving import ModelServer
 from mlsys.training import LinearModel, Split, label, time_split
 from mlsys.verification import Report, verify
 
-SIMULATED_LOG = Mapping({name: name for name in (*EVENT_SCHEMA, "device")}, {action: action for action in ACTIONS})
+SIMULATED_LOG = Mapping(
+    {name: name for name in (*EVENT_SCHEMA, "device")}, {action: action for action in ACTIONS}, time_zone="UTC"
+)
 """How to read a log that `mlsys.world.spoil` wrote."""
 
 STEPS = ("verify", "store features", "train", "evaluate", "serve", "monitor", "plan")

@@ -34,8 +34,8 @@ FAULTS = {
     ),
     "duplicates pass: an event id is never remembered": (
         "collection/coding.py",
-        "DUPLICATES",
-        "",
+        'self._fault[rows[self._seen.repeats(keys)]] = self._reason("event_id was seen before")',
+        "self._seen.repeats(keys)",
         "exactly the true rows",
     ),
     "the ladder has no popularity rung": (

@@ -88,8 +88,8 @@ COMPONENTS = (
 FLOWS = (
     Flow("Data collection", "Data verification", "raw events"),
     Flow("Data verification", "Feature extraction", "accepted rows"),
-    Flow("Feature extraction", "Feature store", "values and times"),
-    Flow("Feature store", "ML code", "training rows as of each event"),
+    Flow("Feature extraction", "Feature store", "dated values"),
+    Flow("Feature store", "ML code", "rows as of each event"),
     Flow("ML code", "Evaluation pipeline", "candidate model"),
     Flow("Evaluation pipeline", "Serving infrastructure", "model that passed the gate"),
     Flow("Evaluation pipeline", "Analysis tools", "metrics by slice"),
@@ -105,7 +105,7 @@ FLOWS = (
 """What moves where. Serving → Data collection closes the loop: the ranker makes its own training data."""
 
 STEPS = (
-    Step(1, "Clarifying requirements", "Fix goal, scale, latency and what counts as success before any design."),
+    Step(1, "Clarifying requirements", "Agree on goal, scale, latency and success before any design."),
     Step(2, "Framing the problem as an ML task", "Turn the goal into an input, a label and an objective."),
     Step(3, "Data preparation", "Get rows you may trust, with features that use only the past."),
     Step(4, "Model development", "Start with a baseline; add complexity only where it pays."),
@@ -140,6 +140,39 @@ _PLACE = {
     "Serving infrastructure": (2, 0), "Monitoring": (2, 1), "Analysis tools": (2, 2), "Evaluation pipeline": (2, 3),
     "Configuration": (3, 0), "Process management": (3, 1), "Resource management": (3, 2),
 }  # fmt: skip
+
+_BOTTOM = (46.8, 34.0, 18.0, 2.5)
+
+
+class _Route(NamedTuple):
+    points: tuple[tuple[float, float], ...]
+    label: tuple[float, float]
+    wrap: int
+    colour: str = MUTED
+    ha: str = "center"
+    va: str = "bottom"
+
+
+_ROUTES = {
+    ("Data collection", "Data verification"): _Route(((18.75, 50.5), (25.25, 50.5)), (21.75, 51.2), 7),
+    ("Data verification", "Feature extraction"): _Route(((41.75, 50.5), (48.25, 50.5)), (44.75, 51.2), 9),
+    ("Feature extraction", "Feature store"): _Route(((64.75, 50.5), (71.25, 50.5)), (67.75, 51.2), 7),
+    ("Feature store", "ML code"): _Route(((78.5, 46.8), (78.5, 40.5)), (79.2, 43.7), 13, ha="left", va="center"),
+    ("ML code", "Evaluation pipeline"): _Route(((78.5, 34), (78.5, 25.5)), (79.2, 30.6), 10, ha="left", va="center"),
+    ("Evaluation pipeline", "Serving infrastructure"): _Route(
+        ((74.25, 25.5), (74.25, 30), (16.75, 30), (16.75, 25.5)), (26.25, 30.4), 60, NAIVE, "left"
+    ),
+    ("Evaluation pipeline", "Analysis tools"): _Route(((71.25, 21.7), (64.75, 21.7)), (68.25, 22.4), 8),
+    ("Feature store", "Serving infrastructure"): _Route(
+        ((74.25, 46.8), (74.25, 43.2), (13.75, 43.2), (13.75, 25.5)), (26.25, 43.6), 60, FIXED, "left"
+    ),
+    ("Serving infrastructure", "Monitoring"): _Route(((18.75, 21.7), (25.25, 21.7)), (21.75, 22.4), 8),
+    ("Monitoring", "Analysis tools"): _Route(((41.75, 21.7), (48.25, 21.7)), (44.75, 22.4), 9),
+    ("Monitoring", "Process management"): _Route(((33.5, 18), (33.5, 10)), (34.2, 12.2), 30, ha="left", va="center"),
+    ("Serving infrastructure", "Data collection"): _Route(
+        ((4.75, 25.5), (4.75, 46.8)), (5.4, 36.5), 11, EXTRA, "left", "center"
+    ),
+}
 
 
 def counts() -> pd.DataFrame:
@@ -202,46 +235,31 @@ def component_diagram(size_of: Mapping[str, float] | None = None) -> Figure:
     fig = figure(width=9, height=6.5, fitted=False)
     ax = canvas(fig, 90, 65)
     headline(
-        fig, "A production ML system is a loop of twelve components", "Arrows are data; the dashed one closes the loop."
+        fig,
+        "A production ML system is a loop of twelve components",
+        "Solid arrows: data and models on their way to an answer. Dashed: served answers become training data.",
     )
-    w, h, left, pitch = 16.5, 7.5, 2.25, 23.0
-    bottom = {0: 47.0, 1: 34.0, 2: 18.0, 3: 3.2}
-    for y, height, group, at in ((46, 12.6, DATA, 57.4), (15, 12.6, OPERATIONS, 16), (0.8, 13, MANAGEMENT, 12.4)):
+    bands = ((46, 12.4, DATA, 57.1), (15, 12.4, OPERATIONS, 16.3), (0.8, 12.8, MANAGEMENT, 12.2))
+    for y, height, group, label_y in bands:
         ax.add_patch(Rectangle((1, y), 88, height, facecolor=_COLOUR[group] + "0D", edgecolor="none"))
-        ax.text(left, at, group.upper(), fontsize=8, color=MUTED, fontweight="bold", va="center")
+        ax.text(2.25, label_y, group.upper(), fontsize=8, color=MUTED, fontweight="bold", va="center")
     for component in COMPONENTS:
         row, column = _PLACE[component.name]
         note = f"{size_of[component.name]:,.0f} lines" if size_of and component.name in size_of else ""
-        text, colour = component.name.replace(" ", "\n") if row != 1 else component.name, _COLOUR[component.group]
-        _box(ax, left + column * pitch, bottom[row], w, h - (row == 1) * 1, text, colour, note)
-    c1, c2, c3, c4 = (left + i * pitch for i in range(4))
-    top, ops = bottom[0] + h / 2, bottom[2] + h / 2
-    for x, text in ((c1, "raw\nevents"), (c2, "accepted\nrows"), (c3, "values\nand times")):
-        _arrow(ax, (x + w, top), (x + pitch, top))
-        _say(ax, x + w + 3, top + 0.7, text)
-    _arrow(ax, (c4 + 8.25, bottom[0]), (c4 + 8.25, 40.5))
-    _say(ax, c4 + 9, 43.8, "training rows\nas of each event", ha="left", va="center")
-    _arrow(ax, (c4 + 8.25, 34), (c4 + 8.25, 25.5))
-    _say(ax, c4 + 9, 30.8, "candidate\nmodel", ha="left", va="center")
-    _arrow(ax, (c4 + 3, bottom[0]), (c4 + 3, 43.5), (c1 + 11.5, 43.5), (c1 + 11.5, 25.5), colour=FIXED)
-    _say(ax, c2 + 1, 43.9, "latest feature vectors, at request time", ha="left", colour=FIXED)
-    _arrow(ax, (c4 + 3, 25.5), (c4 + 3, 30), (c1 + 14.5, 30), (c1 + 14.5, 25.5), colour=NAIVE)
-    _say(ax, c2 + 1, 30.4, "model that passed the gate", ha="left", colour=NAIVE)
-    _arrow(ax, (c1 + 2.5, 25.5), (c1 + 2.5, bottom[0]), colour=EXTRA, dashed=True)
-    _say(ax, c1 + 3.2, 37, "feedback:\nserved im-\npressions\nare logged", ha="left", va="center", colour=INK)
-    _arrow(ax, (c1 + w, ops), (c2, ops))
-    _say(ax, c1 + w + 3, ops + 0.7, "scores,\nlatency")
-    _arrow(ax, (c2 + w, ops), (c3, ops))
-    _say(ax, c2 + w + 3, ops + 0.7, "alerts to\nexplain")
-    _arrow(ax, (c4, ops), (c3 + w, ops))
-    _say(ax, c3 + w + 3.5, ops + 0.7, "metrics\nby slice")
-    _arrow(ax, (c2 + 8.25, 18), (c2 + 8.25, bottom[3] + h))
-    _say(ax, c2 + 9.2, 13.2, "retrain or roll back", ha="left", va="center")
-    _arrow(ax, (c4 + 1.5, 3.8), (c4 + 1.5, 13.2), colour=WARN)
-    _say(ax, c4 + 3, 8, "settings, schedule\nand machines for\nevery component", ha="left", va="center")
-    _arrow(ax, (c3 + w, 7), (c4 + 1.5, 7), colour=WARN)
+        name = component.name if component.group == MODEL else component.name.replace(" ", "\n")
+        _box(ax, 2.25 + 23 * column, _BOTTOM[row], 16.5, 6.5 if row == 1 else 7.5, name, _COLOUR[component.group], note)
+    for flow in FLOWS:
+        if flow.target == EVERYTHING:  # three arrows to everywhere would hide the rest: one for all of them
+            continue
+        route = _ROUTES[flow.source, flow.target]
+        _arrow(ax, *route.points, colour=route.colour, dashed=route.colour == EXTRA)
+        text = textwrap.fill(flow.what, route.wrap)
+        _say(ax, *route.label, text, ha=route.ha, va=route.va, colour=MUTED if route.colour == EXTRA else route.colour)
+    _arrow(ax, (72.5, 2.5), (72.5, 14.2), colour=WARN)
+    what = ", ".join(f.what for f in FLOWS if f.target == EVERYTHING)
+    _say(ax, 74, 7, textwrap.fill(f"{what}: for {EVERYTHING}", 18), ha="left", va="center")
     if size_of:
-        _share_bar(ax, size_of, c2 + 1, c4 - 3.5, 35.2)
+        _share_bar(ax, size_of, 26.25, 67, 35)
     return fig
 
 
@@ -282,7 +300,7 @@ def component_ascii() -> str:
     put(6, 2, "| back:  |                                                          v")
     for y, word in ((7, "logged"), (8, "impres-"), (9, "sions"), (10, "")):
         put(y, 2, f"| {word:<7}|")
-    put(10, 69, "|")
+    put(10, 68, "|")
     put(11, 2, "|        |   +------- model that passed the gate ----------+      |")
     put(12, 2, "|        v   v                                             |      v")
     put(14, 16, "--->")
@@ -305,85 +323,80 @@ def layered_diagram() -> Figure:
     of every layer. It is drawn at the bottom of many stacks as if monitoring fed it; nothing flows that way
     except alerts. Online features go straight from the feature store to serving, past the model.
     """
-    fig = figure(width=9, height=7.2, fitted=False)
-    ax = canvas(fig, 90, 72)
+    fig = figure(width=9, height=7.4, fitted=False)
+    ax = canvas(fig, 90, 74)
     headline(fig, "Eight layers, from data sources to monitoring", "Orchestration runs beside all of them.")
-    full, half, right = 70.0, 29.0, 43.0
+    full, half, right = 72.0, 29.0, 45.0
     at = {  # left, bottom, width, what it holds
         "Data sources": (2.0, 60.5, full, "apps, databases, files, partner APIs, our own served impressions"),
         "Data collection": (2.0, 51.5, full, "event streams, connectors, ingestion of files"),
         "Data storage": (2.0, 42.5, full, "lake for raw data, warehouse for tables"),
         "Data processing": (14.0, 32.0, half - 3, "validate, clean, compute"),
         "Feature store": (right, 32.0, half, "offline and online"),
-        "Model training infrastructure": (right, 21.0, half, ""),
+        "Model training infrastructure": (right, 20.8, half, ""),
         "Model serving": (right, 11.0, half, "servers, gateway, cache, A/B"),
         _WATCH: (2.0, 1.5, full, "metrics, logs, alerts, drift"),
     }
-    number = {name: i for i, name in enumerate((n for n in (*at, "Orchestration")), start=0)}
     colour = {"Data sources": MUTED, "Model training infrastructure": NAIVE, "Model serving": GOOD, _WATCH: GOOD}
-    for name, (x, y, w, note) in at.items():
-        text = f"{number[name]}  {name}" if number[name] else name
-        if name != "Model training infrastructure":
-            _box(ax, x, y, w, 6.2, text, colour.get(name, FIXED), note)
-    _box(ax, right, 21.0, half, 7.4, "", NAIVE)
-    ax.text(
-        right + 7.8, 24.7, "5  Model training\ninfrastructure", ha="center", va="center", fontweight="bold", fontsize=9
-    )
-    _box(ax, right + 18.6, 22.0, 9.4, 5.4, "Model\nregistry", NAIVE)
-    _arrow(ax, (right + 15.6, 24.7), (right + 18.6, 24.7))
-    ax.add_patch(FancyBboxPatch((81, 1.5), 7, 56.2, boxstyle="round,pad=0,rounding_size=0.9", facecolor=WARN + "1F",
-                                edgecolor=WARN, lw=1.4, gid="box"))  # fmt: skip
-    ax.text(
-        84.5,
-        29.6,
-        f"{number['Orchestration']}  Orchestration",
-        rotation=90,
-        ha="center",
-        va="center",
-        fontweight="bold",
-    )
-    ax.text(86.9, 29.6, "workflows, schedules, dependencies, retries", rotation=90, ha="center", va="center",
-            fontsize=8, color=MUTED)  # fmt: skip
-    for y in (54.6, 45.6, 35.1, 24.7, 14.1, 4.6):
-        _arrow(ax, (81, y), (72, y), colour=WARN, dashed=True)
-    middle, lane = right + half / 2, 27.0
-    _arrow(ax, (37, 60.5), (37, 57.7))
-    _arrow(ax, (37, 51.5), (37, 48.7))
-    _arrow(ax, (lane, 42.5), (lane, 38.2))
-    _arrow(ax, (middle, 42.5), (middle, 38.2))
-    _arrow(ax, (40, 35.1), (right, 35.1))
-    _arrow(ax, (7, 42.5), (7, 7.7))
-    _say(ax, 7.8, 20, "volume,\nfreshness", ha="left", va="center")
-    _arrow(ax, (lane, 32.0), (lane, 7.7))
-    _say(ax, lane - 0.8, 20, "data\nquality", ha="right", va="center")
-    _arrow(ax, (middle, 32.0), (middle, 28.4))
-    _say(ax, middle + 0.9, 30.2, "training rows", ha="left", va="center")
-    _arrow(ax, (right + 23.3, 22.0), (right + 23.3, 17.2))
-    _say(ax, right + 22.5, 19.1, "approved model", ha="right", va="center")
-    _arrow(ax, (right + 3, 32), (right + 3, 30.2), (38, 30.2), (38, 14.1), (right, 14.1), colour=FIXED)
-    _say(ax, 37.3, 22, "online\nfeatures", ha="right", va="center", colour=FIXED)
-    _arrow(ax, (middle, 11.0), (middle, 7.7))
-    _say(ax, middle + 0.9, 9.3, "scores, latency, errors", ha="left", va="center")
+    for number, (name, (x, y, w, note)) in enumerate(at.items()):
+        tall, text = 6.2, f"{number}  {name}" if number else name
+        if name == "Model training infrastructure":
+            tall = 7.6
+            ax.text(
+                right + 1.4, y + 3.8, f"{number}  Model training\n    infrastructure", va="center", fontweight="bold"
+            )
+            text = ""
+        _box(ax, x, y, w, tall, text, colour.get(name, FIXED), note)
+        if number:
+            _arrow(ax, (82, y + tall / 2), (x + w if x + w > 70 else 74, y + tall / 2), colour=WARN, dashed=True)
+    _box(ax, right + 18.8, 21.9, 9.2, 5.4, "Model\nregistry", NAIVE)
+    _box(ax, 82, 1.5, 6.5, 56.2, "", WARN)
+    for x, text, weight, size, shade in (
+        (84.3, "8  Orchestration", "bold", 10, INK),
+        (86.7, "workflows, schedules, dependencies, retries", "normal", 8, MUTED),
+    ):
+        ax.text(x, 29.6, text, rotation=90, ha="center", va="center", fontweight=weight, fontsize=size, color=shade)
+    middle, mill = right + half / 2, 27.0
+    routes: dict[tuple[str, str], tuple[tuple[float, float], ...]] = {
+        ("Data sources", "Data collection"): ((38, 60.5), (38, 57.7)),
+        ("Data collection", "Data storage"): ((38, 51.5), (38, 48.7)),
+        ("Data storage", "Data processing"): ((mill, 42.5), (mill, 38.2)),
+        ("Data storage", "Feature store"): ((middle, 42.5), (middle, 38.2)),
+        ("Data storage", _WATCH): ((7, 42.5), (7, 7.7)),
+        ("Data processing", "Feature store"): ((40, 35.1), (right, 35.1)),
+        ("Data processing", _WATCH): ((mill - 4, 32.0), (mill - 4, 7.7)),
+        ("Feature store", "Model training infrastructure"): ((middle, 32.0), (middle, 28.4)),
+        ("Model training infrastructure", "Model registry"): ((right + 15.8, 24.6), (right + 18.8, 24.6)),
+        ("Model registry", "Model serving"): ((right + 23.4, 21.9), (right + 23.4, 17.2)),
+        ("Feature store", "Model serving"): ((right + 3, 32), (right + 3, 30.2), (37, 30.2), (37, 14.1), (right, 14.1)),
+        ("Model serving", _WATCH): ((middle, 11.0), (middle, 7.7)),
+    }
+    for flow in LAYER_FLOWS:
+        points = routes[flow.source, flow.target]
+        shade = FIXED if len(points) > 2 else MUTED
+        _arrow(ax, *points, colour=shade)
+        (x0, y0), (x1, y1) = points[-2:] if len(points) == 2 else points[2:4]
+        if x0 == x1:  # a label stands right of a vertical arrow, half way down
+            _say(ax, x0 + 0.9, (y0 + y1) / 2, flow.what, ha="left", va="center", colour=shade)
     return fig
 
 
 @house()
 def steps_strip() -> Figure:
     """The seven framework steps in order, each with its purpose, and the way back from the last."""
-    fig = figure(width=9, height=2.9, fitted=False)
-    ax = canvas(fig, 90, 29)
+    fig = figure(width=9, height=2.6, fitted=False)
+    ax = canvas(fig, 90, 26)
     headline(fig, "Seven steps, always in this order")
     width, tip = 12.5, 1.3
     for step in STEPS:
         x = 1.2 + (step.number - 1) * width
-        body = [(0, 0), (width - 0.4, 0), (width - 0.4 + tip, 4), (width - 0.4, 8), (0, 8), (tip, 4)]
-        points = [
-            (x + dx, 14.5 + dy)
-            for dx, dy in (body if step.number < 7 else [*body[:1], (width - 0.6, 0), (width - 0.6, 8), *body[4:]])
-        ]
-        ax.add_patch(Polygon(points, facecolor=FIXED + "1F", edgecolor=FIXED, lw=1.2, gid="box"))
+        end = x + width - 0.4
+        point = [] if step.number == len(STEPS) else [(end + tip, 13.5)]
+        shape = [(x, 9.5), (end, 9.5), *point, (end, 17.5), (x, 17.5), (x + tip, 13.5)]
+        ax.add_patch(Polygon(shape, facecolor=FIXED + "1F", edgecolor=FIXED, lw=1.2, gid="box"))
         name = textwrap.fill(f"{step.number}  {step.name}", 14)
-        ax.text(x + tip + 0.6, 18.5, name, ha="left", va="center", fontsize=8.2, fontweight="bold", linespacing=1.1)
-        _say(ax, x + tip + 0.6, 13.2, textwrap.fill(step.purpose, 17), ha="left", va="top")
-    _arrow(ax, (82, 24.5 - 2), (82, 24), (8, 24), (8, 22.5), colour=EXTRA, dashed=True)
+        ax.text(x + 1.9, 13.5, name, ha="left", va="center", fontsize=8.2, fontweight="bold", linespacing=1.1)
+        _say(ax, x + 1.9, 8.4, textwrap.fill(step.purpose, 16), ha="left", va="top")
+    _arrow(ax, (82, 17.5), (82, 19.5), (7, 19.5), (7, 17.5), colour=EXTRA, dashed=True)
+    _say(ax, 44.5, 19.9, "what monitoring finds reopens an earlier step")
     return fig

@@ -71,7 +71,7 @@ def run(arguments: argparse.Namespace) -> int:
     ingested = _read(arguments, folder)
     system = _system(ingested, config)
     board = [("system", what, "ran", time.perf_counter() - started)]
-    _print_system(system)
+    _print_system(system, folder)
     outcomes = [] if arguments.log or arguments.no_notebooks else _notebooks()
     board += [(o.name, f"{len(o.claims)} claims proved", "FAILED" if o.error else "ran", o.seconds) for o in outcomes]
     scoreboard = pd.DataFrame(board, columns=["part", "what", "outcome", "seconds"]).round({"seconds": 1})
@@ -128,12 +128,12 @@ def _notebooks() -> list[Outcome]:
     return outcomes
 
 
-def _print_system(run: SystemRun) -> None:
+def _print_system(run: SystemRun, folder: Path) -> None:
     ingested = run.ingested
     for stage, rows in run.funnel.items():
         print(f"  {stage:<34}{rows:>12,}")
     if ingested.reasons:
-        print("  dead letters, by reason (work/dead_letters.csv):")
+        print(f"  dead letters, by reason ({folder / 'dead_letters.csv'}):")
         for reason, count in sorted(ingested.reasons.items(), key=lambda item: -item[1])[:6]:
             print(f"    {count:>10,}  {reason}")
     for note in ingested.notes:
