@@ -66,4 +66,5 @@ if __name__ == "__main__":
         sys.exit(f"Python 3.11 or newer is needed, this is {sys.version.split()[0]}. Try: python3.12 start.py")
     if not STAMP.exists() or STAMP.read_text(encoding="utf-8") != wanted():
         make()
+    os.environ.setdefault("PYTHONUTF8", "1")  # or a Windows console stumbles over "µs"
     sys.exit(subprocess.run([str(PYTHON), "-m", "mlsys", *sys.argv[1:]]).returncode)

@@ -45,13 +45,15 @@ def test_events_arrive_after_they_happen_inside_the_log() -> None:
     assert events["event_time"].max() < world.end
 
 
-@pytest.mark.parametrize("seed", FRESH)
-def test_the_naive_pipeline_claims_the_impossible(seed: int) -> None:
+@pytest.mark.parametrize("i", range(3))
+def test_the_naive_pipeline_claims_the_impossible(i: int) -> None:
+    seed = FRESH[i]
     assert abs(naive.train(World(seed=seed).events(10_000)).auc - 0.95) < 0.03, seed
 
 
-@pytest.mark.parametrize("seed", FRESH)
-def test_past_only_features_do_not_beat_chance(seed: int) -> None:
+@pytest.mark.parametrize("i", range(3))
+def test_past_only_features_do_not_beat_chance(i: int) -> None:
+    seed = FRESH[i]
     events = World(seed=seed).events(10_000)
     estimate = honest_auc(events[events["action"].notna()], list(feed_views()))
     assert abs(estimate.value - 0.5) < 3.3 * (estimate.high - estimate.low) / 3.92, seed

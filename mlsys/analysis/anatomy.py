@@ -7,7 +7,7 @@ import inspect
 from pathlib import Path
 from types import ModuleType
 
-from mlsys.analysis.diagrams import COMPONENTS
+from mlsys.analysis.architecture import COMPONENTS
 
 PACKAGE = Path(__file__).resolve().parents[1]
 GRAIN = 25

@@ -1,7 +1,4 @@
-"""The architecture as data, and four drawings of it: components, whiteboard, layers, steps.
-
-Every drawing reads the same tuples, so a name or a flow is changed in one place.
-"""
+"""Four drawings of the architecture: components, whiteboard, layers, steps."""
 
 from __future__ import annotations
 
@@ -9,127 +6,25 @@ import textwrap
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch, Polygon, Rectangle
 from matplotlib.path import Path
 
+from mlsys.analysis.architecture import (
+    COMPONENTS,
+    DATA,
+    EVERYTHING,
+    FLOWS,
+    LAYER_FLOWS,
+    MANAGEMENT,
+    MODEL,
+    OPERATIONS,
+    STEPS,
+    WATCH,
+)
 from mlsys.analysis.style import EXTRA, FIXED, GOOD, INK, MUTED, NAIVE, WARN, canvas, figure, headline, house
 from mlsys.core import MlsysError
-
-
-class Component(NamedTuple):
-    """One of the twelve boxes.
-
-    `entry` is its place in the list of eight component groups and `stage` its place among the nine steps
-    of a run, both from 1; None where that count leaves it out. `step` is the framework step that owns it.
-    """
-
-    name: str
-    group: str
-    why: str
-    layer: str
-    step: int
-    module: str
-    entry: int | None
-    stage: int | None
-
-
-class Flow(NamedTuple):
-    """`what` moves from `source` to `target`."""
-
-    source: str
-    target: str
-    what: str
-
-
-class Step(NamedTuple):
-    """One of the seven framework steps."""
-
-    number: int
-    name: str
-    purpose: str
-
-
-DATA, MODEL, OPERATIONS, MANAGEMENT = "Data pipeline", "ML code", "Operations", "Management"
-EVERYTHING = "every component"
-
-_WATCH = "Monitoring and observability"
-
-COMPONENTS = (
-    Component("Data collection", DATA, "A model knows only what was logged, in the form it was logged.",
-              "Data collection", 3, "mlsys.collection", 1, 1),
-    Component("Data verification", DATA, "Bad rows do not raise errors; they train a bad model in silence.",
-              "Data processing", 3, "mlsys.verification", 1, 2),
-    Component("Feature extraction", DATA, "A feature may use only what had arrived before the impression.",
-              "Data processing", 3, "mlsys.features.offline", 1, 3),
-    Component("Feature store", DATA, "Training and serving must read one definition, or their values drift apart.",
-              "Feature store", 3, "mlsys.features", None, 4),
-    Component("ML code", MODEL, "It turns feature rows into a score: the part everybody pictures first.",
-              "Model training infrastructure", 4, "mlsys.training", None, 5),
-    Component("Evaluation pipeline", OPERATIONS, "It decides, with an interval, whether a model may ship.",
-              "Model training infrastructure", 5, "mlsys.evaluation", 2, 6),
-    Component("Analysis tools", OPERATIONS, "A number that nobody can explain cannot be acted on.",
-              _WATCH, 5, "mlsys.analysis", 7, None),
-    Component("Serving infrastructure", OPERATIONS, "A good score that comes late is a wrong answer.",
-              "Model serving", 6, "mlsys.serving", 4, 8),
-    Component("Monitoring", OPERATIONS, "The world changes after launch; labels tell you so days too late.",
-              _WATCH, 7, "mlsys.monitoring", 3, 7),
-    Component("Configuration", MANAGEMENT, "Most changes are settings, and a setting can break as much as code.",
-              "Orchestration", 7, "mlsys.config", 8, 9),
-    Component("Process management", MANAGEMENT, "Someone must run every job in order, retry it, and stop the rest.",
-              "Orchestration", 7, "mlsys.orchestration", 5, None),
-    Component("Resource management", MANAGEMENT, "Machines are bought before the traffic comes, and paid for after.",
-              "Orchestration", 7, "mlsys.capacity", 6, 9),
-)  # fmt: skip
-"""The twelve boxes, in the order in which notebook 01 meets them."""
-
-FLOWS = (
-    Flow("Data collection", "Data verification", "raw events"),
-    Flow("Data verification", "Feature extraction", "accepted rows"),
-    Flow("Feature extraction", "Feature store", "dated values"),
-    Flow("Feature store", "ML code", "rows as of each event"),
-    Flow("ML code", "Evaluation pipeline", "candidate model"),
-    Flow("Evaluation pipeline", "Serving infrastructure", "model that passed the gate"),
-    Flow("Evaluation pipeline", "Analysis tools", "metrics by slice"),
-    Flow("Feature store", "Serving infrastructure", "latest feature vectors, at request time"),
-    Flow("Serving infrastructure", "Monitoring", "scores, latency"),
-    Flow("Monitoring", "Analysis tools", "alerts to explain"),
-    Flow("Monitoring", "Process management", "retrain or roll back"),
-    Flow("Serving infrastructure", "Data collection", "served impressions are logged"),
-    Flow("Configuration", EVERYTHING, "settings"),
-    Flow("Process management", EVERYTHING, "schedule"),
-    Flow("Resource management", EVERYTHING, "machines"),
-)
-"""What moves where. Serving → Data collection closes the loop: the ranker makes its own training data."""
-
-STEPS = (
-    Step(1, "Clarifying requirements", "Agree on goal, scale, latency and success before any design."),
-    Step(2, "Framing the problem as an ML task", "Turn the goal into an input, a label and an objective."),
-    Step(3, "Data preparation", "Get rows you may trust, with features that use only the past."),
-    Step(4, "Model development", "Start with a baseline; add complexity only where it pays."),
-    Step(5, "Evaluation", "Show offline, then online, how sure you are of the gain."),
-    Step(6, "Deployment and serving", "Answer in time at full load, and have a way back."),
-    Step(7, "Monitoring and infrastructure", "Notice what changed, and make the next model cheap to ship."),
-)
-"""The seven framework steps, in order."""
-
-LAYER_FLOWS = (
-    Flow("Data sources", "Data collection", ""),
-    Flow("Data collection", "Data storage", ""),
-    Flow("Data storage", "Data processing", ""),
-    Flow("Data storage", "Feature store", ""),
-    Flow("Data storage", _WATCH, "volume, freshness"),
-    Flow("Data processing", "Feature store", "values"),
-    Flow("Data processing", _WATCH, "data quality"),
-    Flow("Feature store", "Model training infrastructure", "training rows"),
-    Flow("Model training infrastructure", "Model registry", ""),
-    Flow("Model registry", "Model serving", "approved model"),
-    Flow("Feature store", "Model serving", "online features"),
-    Flow("Model serving", _WATCH, "scores, latency, errors"),
-)
-"""Who feeds whom among the eight layers. The registry is a part of the training infrastructure."""
 
 _COLOUR = {DATA: FIXED, MODEL: NAIVE, OPERATIONS: GOOD, MANAGEMENT: WARN}
 
@@ -173,22 +68,6 @@ _ROUTES = {
         ((4.75, 25.5), (4.75, 46.8)), (5.4, 36.5), 11, EXTRA, "left", "center"
     ),
 }
-
-
-def counts() -> pd.DataFrame:
-    """The twelve boxes against the two shorter counts; a dash where a count leaves a component out.
-
-    >>> counts().drop(columns="component").nunique().to_dict()  # a dash is not a place: minus one
-    {'box': 12, 'in the list of groups': 9, 'in the run by stages': 10}
-    """
-    return pd.DataFrame(
-        {
-            "component": [c.name for c in COMPONENTS],
-            "box": range(1, len(COMPONENTS) + 1),
-            "in the list of groups": [str(c.entry or "–") for c in COMPONENTS],
-            "in the run by stages": [str(c.stage or "–") for c in COMPONENTS],
-        }
-    )
 
 
 def _box(ax: Axes, x: float, y: float, w: float, h: float, text: str, colour: str, note: str = "") -> None:
@@ -335,9 +214,9 @@ def layered_diagram() -> Figure:
         "Feature store": (right, 32.0, half, "offline and online"),
         "Model training infrastructure": (right, 20.8, half, ""),
         "Model serving": (right, 11.0, half, "servers, gateway, cache, A/B"),
-        _WATCH: (2.0, 1.5, full, "metrics, logs, alerts, drift"),
+        WATCH: (2.0, 1.5, full, "metrics, logs, alerts, drift"),
     }
-    colour = {"Data sources": MUTED, "Model training infrastructure": NAIVE, "Model serving": GOOD, _WATCH: GOOD}
+    colour = {"Data sources": MUTED, "Model training infrastructure": NAIVE, "Model serving": GOOD, WATCH: GOOD}
     for number, (name, (x, y, w, note)) in enumerate(at.items()):
         tall, text = 6.2, f"{number}  {name}" if number else name
         if name == "Model training infrastructure":
@@ -362,14 +241,14 @@ def layered_diagram() -> Figure:
         ("Data collection", "Data storage"): ((38, 51.5), (38, 48.7)),
         ("Data storage", "Data processing"): ((mill, 42.5), (mill, 38.2)),
         ("Data storage", "Feature store"): ((middle, 42.5), (middle, 38.2)),
-        ("Data storage", _WATCH): ((7, 42.5), (7, 7.7)),
+        ("Data storage", WATCH): ((7, 42.5), (7, 7.7)),
         ("Data processing", "Feature store"): ((40, 35.1), (right, 35.1)),
-        ("Data processing", _WATCH): ((mill - 4, 32.0), (mill - 4, 7.7)),
+        ("Data processing", WATCH): ((mill - 4, 32.0), (mill - 4, 7.7)),
         ("Feature store", "Model training infrastructure"): ((middle, 32.0), (middle, 28.4)),
         ("Model training infrastructure", "Model registry"): ((right + 15.8, 24.6), (right + 18.8, 24.6)),
         ("Model registry", "Model serving"): ((right + 23.4, 21.9), (right + 23.4, 17.2)),
         ("Feature store", "Model serving"): ((right + 3, 32), (right + 3, 30.2), (37, 30.2), (37, 14.1), (right, 14.1)),
-        ("Model serving", _WATCH): ((middle, 11.0), (middle, 7.7)),
+        ("Model serving", WATCH): ((middle, 11.0), (middle, 7.7)),
     }
     for flow in LAYER_FLOWS:
         points = routes[flow.source, flow.target]
@@ -377,7 +256,8 @@ def layered_diagram() -> Figure:
         _arrow(ax, *points, colour=shade)
         (x0, y0), (x1, y1) = points[-2:] if len(points) == 2 else points[2:4]
         if x0 == x1:  # a label stands right of a vertical arrow, half way down
-            _say(ax, x0 + 0.9, (y0 + y1) / 2, flow.what, ha="left", va="center", colour=shade)
+            text = textwrap.fill(flow.what, 10 if abs(y0 - y1) > 4 else 30)
+            _say(ax, x0 + 0.9, (y0 + y1) / 2, text, ha="left", va="center", colour=shade)
     return fig
 
 

@@ -58,12 +58,14 @@ def auc_curve(
     for n, value in zip(events, leaked, strict=True):
         ax.annotate(f"{value:.2f}", (n, value), (0, 9), textcoords="offset points", ha="center", color=NAIVE)
     middle = len(events) // 2
-    ax.annotate("whole-table features", (events[middle], leaked[middle]), (14, 12),
+    ax.annotate("whole-table features:\nthe label is inside", (events[middle], leaked[middle]), (30, 10),
                 textcoords="offset points", color=NAIVE, fontweight="bold")  # fmt: skip
-    ax.annotate("point-in-time features, 95 % interval", (events[middle], honest[middle]), (0, -30),
-                textcoords="offset points", color=FIXED, fontweight="bold", ha="center")  # fmt: skip
-    ax.text(events[-1], 0.512, "chance", ha="right", color=MUTED)
-    ax.set(xscale="log", ylim=(0.38, 1.06), xlabel="events (fixed users and posts)", ylabel="AUC")
+    ax.annotate("point-in-time features, 95 % interval", (events[middle], honest_low[middle:].min()), (0, -8),
+                textcoords="offset points", color=FIXED, fontweight="bold", va="top")  # fmt: skip
+    ax.annotate("chance", (1, 0.5), (-3, 3), xycoords=("axes fraction", "data"), textcoords="offset points",
+                ha="right", color=MUTED, fontsize=9)  # fmt: skip
+    ax.set(xscale="log", ylim=(min(0.4, honest_low.min() - 0.03), 1.06), ylabel="AUC on held-out rows",
+           xlabel="events, log scale (users and posts fixed: fewer events per entity to the left)")  # fmt: skip
     ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: short(value)))
     return fig
 
@@ -84,7 +86,8 @@ def costs_bar(names: Sequence[str], naive_seconds: Sequence[float], fixed_second
         ax.annotate(f"× {ratio:.3g}", (value, place), (70, 0), textcoords="offset points", va="center",
                     fontweight="bold", fontsize=12)  # fmt: skip
     ax.set(xscale="log", yticks=y, yticklabels=names, xlim=(min(fixed_seconds) / 3, max(naive_seconds) * 30),
-           ylim=(-0.6, len(names) - 0.4), xlabel="seconds, log scale: naive above, columnar below")  # fmt: skip
+           ylim=(-0.6, len(names) - 0.4), xlabel="time, log scale: naive above, columnar below")  # fmt: skip
+    ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: seconds(value)))
     ax.tick_params(axis="y", labelcolor=INK)
     ax.grid(axis="y", visible=False)
     return fig
@@ -98,7 +101,8 @@ def score_histogram(scores: np.ndarray, threshold: float) -> Figure:
     headline(fig, f"No score reaches one half; the tuned threshold takes {over:.0%} of rows" if scores.max() < 0.5
              else f"The threshold takes {over:.0%} of rows")  # fmt: skip
     ax = fig.add_subplot()
-    ax.hist(scores, bins=60, color=FIXED, alpha=0.75)
+    # Bins of a fixed width: as many bins as fit the scores would draw a comb where scores are close together.
+    ax.hist(scores, bins=np.arange(0, 1.005, 0.005).tolist(), color=FIXED, alpha=0.75)
     for value, text, colour in ((threshold, f"chosen {threshold:.3f}", NAIVE), (0.5, "default 0.5", MUTED)):
         ax.axvline(value, color=colour, linewidth=1.5)
         ax.annotate(text, (value, 0.97), (-5, 0), xycoords=("data", "axes fraction"), textcoords="offset points",
@@ -117,7 +121,12 @@ def drift_bars(names: Sequence[str], psi: np.ndarray, threshold: float) -> Figur
     y = np.arange(len(names))[::-1]
     ax.barh(y, psi, color=[NAIVE if value >= threshold else FIXED for value in psi], height=0.6)
     ax.axvline(threshold, color=MUTED, linewidth=1, linestyle=(0, (4, 3)))
-    ax.set(yticks=y, yticklabels=names, xlabel="population stability index", xlim=(0, max(1.5 * threshold, max(psi))))
+    ax.set(
+        yticks=y,
+        yticklabels=names,
+        xlabel="population stability index",
+        xlim=(0, max(1.5 * threshold, 1.05 * max(psi))),
+    )
     ax.tick_params(axis="y", labelcolor=INK)
     ax.grid(axis="y", visible=False)
     return fig
@@ -141,8 +150,8 @@ def intervals(
     ax.plot(values, y, "o", color=FIXED, markersize=8)
     for place, value, low, high in zip(y, values, lows, highs, strict=True):
         ax.annotate(f"{value:.3f} [{low:.3f}, {high:.3f}]", (value, place), (0, 10), textcoords="offset points",
-                    ha="center", color=INK)  # fmt: skip
-    ax.set(yticks=y, yticklabels=names, ylim=(-0.5, len(names) - 0.2), xlim=(min(0.3, *lows), 1))
+                    ha="center", color=INK, bbox={"facecolor": "white", "edgecolor": "none", "pad": 1})  # fmt: skip
+    ax.set(yticks=y, yticklabels=names, ylim=(-0.5, len(names) - 0.2), xlim=(min(0.3, *lows), 1.05))
     ax.tick_params(axis="y", labelcolor=INK)
     ax.grid(axis="y", visible=False)
     return fig
@@ -159,6 +168,7 @@ def loss_funnel(stages: Sequence[str], counts: Sequence[int]) -> Figure:
     for place, count in zip(y, counts, strict=True):
         ax.annotate(f"{count:,}", (count, place), (6, 0), textcoords="offset points", va="center", color=INK)
     ax.set(yticks=y, yticklabels=stages, xlim=(0, counts[0] * 1.12), xlabel="rows")
+    ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
     ax.tick_params(axis="y", labelcolor=INK)
     ax.grid(axis="y", visible=False)
     return fig
@@ -187,8 +197,10 @@ def alert_tradeoff(graded: pd.DataFrame) -> Figure:
             ax.plot(rows["false_alarms"], rows["caught"], "o", color=colour, alpha=0.35, markeredgewidth=0)
             x, y = rows["false_alarms"].mean(), rows["caught"].mean()
             ax.plot(x, y, "D", color=colour, markersize=9)
-            ax.annotate(str(policy), (x, y), (0, -18 - 16 * i if y > 0.5 else 16), textcoords="offset points",
-                        color=colour, fontweight="bold", ha="left" if x < 0.5 else "right", va="center")  # fmt: skip
+            high, left = y > 0.5, x < 0.5  # the name stands under a high cloud of dots, over a low one
+            corner = (rows["false_alarms"].min() if left else 1, rows["caught"].min() if high else rows["caught"].max())
+            ax.annotate(str(policy), corner, (-4, -18 - 16 * i if high else 14), textcoords="offset points",
+                        color=colour, fontweight="bold", ha="left" if left else "right", va="center")  # fmt: skip
         ax.set_title(f"{volume:,} impressions a day")
         _alert_axes(ax)
     return fig
@@ -224,9 +236,9 @@ def scale_curves(users: np.ndarray, qps: np.ndarray, storage_bytes: np.ndarray, 
         ax = fig.add_subplot(1, 3, place)
         ax.loglog(users, values, color=colour, marker="o", markersize=6)
         for n, value in zip(users, values, strict=True):
-            ax.annotate(short(value, unit), (n, value), (-6, 7), textcoords="offset points", ha="center", color=INK)
+            ax.annotate(short(value, unit), (n, value), (-8, 3), textcoords="offset points", ha="right", color=INK)
         ax.set_title(name)
-        ax.set(xlabel="users", xlim=(users[0] / 3, users[-1] * 3), ylim=(values[0] / 4, values[-1] * 8))
+        ax.set(xlabel="users", xlim=(users[0] / 30, users[-1] * 4), ylim=(values[0] / 4, values[-1] * 8))
         ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: short(value)))
         ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _, unit=unit: short(value, unit)))
         ax.spines[["left", "bottom"]].set_color(LINE)

@@ -54,7 +54,7 @@ def layers() -> pd.DataFrame:
             ("1 Data collection", "get events in, once and on time",
              "event streams, database connectors, APIs, files, web scraping",
              "batch and real time, schema enforcement, validation, error handling",
-             "Apache Kafka, AWS Kinesis, Apache Flume, Logstash, custom connectors"),
+             "Apache Kafka, AWS Kinesis, Apache Flume (declared dormant in 2024), Logstash, custom connectors"),
             ("2 Data storage", "keep raw and derived data so that any past state can be read again",
              "lake (raw), warehouse (structured), feature store (features), model registry (artifacts)",
              "scale, query speed, versions, access control",
@@ -72,7 +72,7 @@ def layers() -> pd.DataFrame:
              "training pipelines, experiment tracking, tuning, validation, model registry",
              "distributed and GPU training, reproducible experiments, resource management",
              "training: TensorFlow, PyTorch, XGBoost · tracking: MLflow, Weights & Biases, TensorBoard · tuning: Optuna, "
-             "Hyperopt, Ray Tune · runs: Kubeflow, SageMaker Pipelines"),
+             "Hyperopt (no longer maintained), Ray Tune · runs: Kubeflow, SageMaker Pipelines"),
             ("6 Model serving", "answer in time, or say which rung answered",
              "model servers, API gateways, load balancers, caches, A/B testing",
              "latency, throughput, scale, model versions",

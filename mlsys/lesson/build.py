@@ -163,7 +163,7 @@ def _shown(cell: NotebookNode) -> list[str]:
 
     def short(value: Any) -> Any:
         if isinstance(value, dict):
-            return {k: _digest(v) if k == "image/png" else short(v) for k, v in value.items()}
+            return {k: _digest(v) if k == "image/png" and isinstance(v, str) else short(v) for k, v in value.items()}
         if isinstance(value, list):
             return [short(item) for item in value]
         return value.splitlines() if isinstance(value, str) and "\n" in value else value

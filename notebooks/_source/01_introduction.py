@@ -35,7 +35,7 @@ import numpy as np
 import pandas as pd
 
 from mlsys import FeatureStore, ModelServer, World, naive
-from mlsys.analysis import anatomy, diagrams, plots, reference
+from mlsys.analysis import anatomy, architecture, diagrams, plots, reference
 from mlsys.analysis.widgets import alert_explorer
 from mlsys.capacity import LATENCY_CLASSES_MS, plan, unit_costs
 from mlsys.config import SystemConfig
@@ -83,9 +83,9 @@ ml_share = 100 * lines["ML code"] / sum(lines.values())
 reveal("ml_share", round(ml_share))
 result(
     ml_share_percent=round(ml_share),
-    boxes=len(diagrams.COMPONENTS),
-    groups=max(c.entry or 0 for c in diagrams.COMPONENTS),
-    stages=max(c.stage or 0 for c in diagrams.COMPONENTS),
+    boxes=len(architecture.COMPONENTS),
+    groups=max(c.entry or 0 for c in architecture.COMPONENTS),
+    stages=max(c.stage or 0 for c in architecture.COMPONENTS),
 )
 
 # %%
@@ -98,7 +98,7 @@ diagrams.component_diagram(size_of=lines)
 # configuration and resources share one. Pick one, and say which.
 
 # %%
-reference.table(diagrams.counts().assign(**{"why it exists": [c.why for c in diagrams.COMPONENTS]}))
+reference.table(architecture.counts().assign(**{"why it exists": [c.why for c in architecture.COMPONENTS]}))
 
 # %% [markdown]
 # For the whiteboard, where nobody has colours:
