@@ -58,14 +58,16 @@ def plan(
     assume: Assumptions | None = None,
     *,
     rank_cost: str = "rank_500_us",
+    candidates: int = 500,
 ) -> pd.DataFrame:
     """What each number of users needs; one row per (users, case), case in low, mid, high.
 
     - requests_per_second = users · active · sessions · requests / 86,400 s · peak
     - events_per_day = users · active · sessions · requests · impressions;  log_gb_per_day = that · bytes per event
     - online_gb = (users + users · posts_per_user) · bytes per online row
-    - cores = requests_per_second · CPU seconds to rank 500 posts / utilization
-    - store_reads_per_second = requests_per_second · (1 user row + 500 post rows)
+    - cores = requests_per_second · CPU seconds to rank the candidates / utilization. Scoring in process only:
+      no network, no HTTP, no remote store. The measured cost is for 500 candidates and taken as proportional.
+    - store_reads_per_second = requests_per_second · (1 user row + one row per candidate)
     """
     c, a, rows = costs or unit_costs(), assume or Assumptions(), []
     for n in users:
@@ -78,11 +80,22 @@ def plan(
                     "users": n,
                     "case": case,
                     "requests_per_second": qps,
-                    "store_reads_per_second": qps * 501,
+                    "store_reads_per_second": qps * (1 + candidates),
                     "events_per_day": events,
                     "log_gb_per_day": events * c["event_bytes"] / 1e9,
                     "online_gb": n * (1 + a.posts_per_user[i]) * c["online_row_bytes"] / 1e9,
-                    "cores": qps * c[rank_cost] / 1e6 / a.utilization[i],
+                    "cores": qps * c[rank_cost] * candidates / 500 / 1e6 / a.utilization[i],
                 }
             )
     return pd.DataFrame(rows)
+
+
+def carried(
+    replicas: int, costs: Mapping[str, float] | None = None, *, candidates: int = 500, utilization: float = 0.5
+) -> dict[str, float]:
+    """What a number of one-core replicas carries: `requests_per_second`, and `rank_ms` for one request.
+
+    Scoring in process only, as in `plan`.
+    """
+    seconds = (costs or unit_costs())["rank_500_us"] * candidates / 500 / 1e6
+    return {"requests_per_second": replicas * utilization / seconds, "rank_ms": seconds * 1e3}

@@ -9,6 +9,7 @@ from __future__ import annotations
 import difflib
 import hashlib
 import json
+import math
 import tomllib
 from collections.abc import Mapping
 from dataclasses import MISSING, asdict, dataclass, field, fields, replace
@@ -17,6 +18,9 @@ from typing import Any
 
 from mlsys.core import MlsysError
 
+FLAGS = ("serve_popularity",)
+"""`serve_popularity`: the kill switch; the server ranks by popularity and leaves the model alone."""
+
 
 class ConfigError(MlsysError):
     """A setting is unknown, of the wrong type, or out of range."""
@@ -24,11 +28,10 @@ class ConfigError(MlsysError):
 
 @dataclass(frozen=True)
 class ModelConfig:
-    """Which model: its name, version and kind."""
+    """What the model is called in responses and metrics."""
 
     name: str = "feed_like"
     version: str = "1"
-    kind: str = "LinearModel"
 
 
 @dataclass(frozen=True)
@@ -41,9 +44,8 @@ class FeatureConfig:
 
 @dataclass(frozen=True)
 class TrainingConfig:
-    """How often a model is trained, on how much log, and the share of rows it is tested on."""
+    """How much log a model is trained on, in days before the cut, and the share of rows it is tested on."""
 
-    schedule: str = "daily"
     lookback_days: int = 30
     test_share: float = 0.3
 
@@ -81,7 +83,7 @@ class SystemConfig:
     serving: ServingConfig = field(default_factory=ServingConfig)
     monitoring: MonitoringConfig = field(default_factory=MonitoringConfig)
     flags: tuple[str, ...] = ()
-    """Feature flags that are on."""
+    """Feature flags that are on, of `FLAGS`."""
 
     def __post_init__(self) -> None:
         positive = (
@@ -101,6 +103,8 @@ class SystemConfig:
         wrong = {key: "above 0" for key in positive if not values[key] > 0}
         wrong |= {key: "0 or more" for key in not_negative if not values[key] >= 0}
         wrong |= {key: "between 0 and 1" for key in shares if not 0 < values[key] < 1}
+        if not set(values["flags"]) <= set(FLAGS):
+            wrong["flags"] = f"among {', '.join(FLAGS)}"
         for key, what in wrong.items():
             raise ConfigError(
                 f"{key} = {values[key]!r}", why=f"it has to be {what}", fix=f"for example {_DEFAULTS[key]!r}"
@@ -119,15 +123,17 @@ class SystemConfig:
         if path is not None:
             try:
                 settings.update(_flatten(tomllib.loads(Path(path).read_text(encoding="utf-8"))))
-            except (OSError, tomllib.TOMLDecodeError) as error:
+            except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
                 raise ConfigError(
                     f"cannot read {path}: {error}",
                     why="it should be a TOML file",
                     fix="[serving]\nreplicas = 12",
                 ) from error
         for name, text in (environ or {}).items():
-            if name.startswith("MLSYS_") and "__" in name:
-                settings[name[6:].lower().replace("__", ".")] = text
+            key = name.removeprefix("MLSYS_").lower().replace("__", ".")
+            # MLSYS_VENV and the like are no settings; MLSYS_SERVING_REPLICAS is one, mistyped.
+            if name.startswith("MLSYS_") and key.split(".")[0].split("_")[0] in {k.split(".")[0] for k in _DEFAULTS}:
+                settings[key] = text
         settings.update(overrides or {})
         return cls()._with(settings)
 
@@ -137,8 +143,8 @@ class SystemConfig:
         return hashlib.sha256(json.dumps(self.flat(), sort_keys=True).encode()).hexdigest()[:12]
 
     def flat(self) -> dict[str, Any]:
-        """Every setting as `section.key`."""
-        return _flatten(asdict(self))
+        """Every setting as `section.key`, in its own type: 50 and 50.0 milliseconds are one setting."""
+        return {key: _cast(key, value) for key, value in _flatten(asdict(self)).items()}
 
     def diff(self, other: SystemConfig) -> dict[str, tuple[Any, Any]]:
         """Settings that differ: key → (here, there)."""
@@ -176,8 +182,8 @@ def _cast(key: str, value: Any) -> Any:
         if wanted is tuple:
             return tuple(v.strip() for v in value.split(",") if v.strip()) if isinstance(value, str) else tuple(value)
         if isinstance(value, str) or (wanted is float and isinstance(value, int) and not isinstance(value, bool)):
-            return wanted(value)
-        if type(value) is not wanted:
+            value = wanted(value)
+        if type(value) is not wanted or (wanted is float and not math.isfinite(value)):
             raise ValueError
     except (TypeError, ValueError):
         raise ConfigError(

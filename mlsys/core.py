@@ -132,12 +132,33 @@ def conform(events: pd.DataFrame) -> pd.DataFrame:
                 )
             columns[name] = pd.Categorical(column, categories=list(ACTIONS))
             continue
-        if dtype == "int64" and column.isna().any():
+        if (name in EVENT_SCHEMA or dtype == "int64") and column.isna().any():
             raise SchemaError(
                 f"column {name!r} has {int(column.isna().sum())} nulls",
-                why="ids are int64; an unknown user is -1",
+                why="of the columns every event has, only action may be null; an unknown user is -1",
                 fix=f"fill {name!r} or drop the rows into a dead-letter file",
                 rows=events[column.isna()],
             )
-        columns[name] = column.astype(dtype)
+        columns[name] = _cast(column, dtype)
     return events.assign(**columns)
+
+
+def _cast(column: pd.Series, dtype: str) -> pd.Series:
+    """The column in another dtype, if no value changes."""
+    try:
+        cast = column.astype(dtype)  # type: ignore[call-overload]
+        same = column.notna() & (cast == column) if dtype == "int64" else column.isna() | cast.notna()
+    except (TypeError, ValueError, OverflowError, pd.errors.OutOfBoundsDatetime) as error:
+        raise SchemaError(
+            f"column {column.name!r} cannot be read as {dtype}: {error}",
+            why=f"its type is {column.dtype}",
+            fix="read the file with mlsys.collection.read_log, which names the rows that do not fit",
+        ) from None
+    if not same.all():
+        raise SchemaError(
+            f"{int((~same).sum())} values of {column.name!r} are not {dtype}, first {column[~same].iloc[0]!r}",
+            why="rounding an id makes it another one",
+            fix="mend them, or put the rows into a dead-letter file",
+            rows=column[~same],
+        )
+    return pd.Series(cast)

@@ -119,11 +119,22 @@ class Monitor:
         return moved
 
 
-CONFIG = {"serving.replicas": 10, "serving.max_latency_ms": 50, "training.lookback_days": 30}
+CONFIG: dict[str, object] = {
+    "model.version": "v1.2.3",
+    "model.type": "LogisticRegression",
+    "model.features": FEATURES,
+    "serving.max_latency_ms": 50,
+    "serving.replicas": 10,
+    "serving.batch_size": 1,
+    "training.schedule": "daily",
+    "training.data_lookback_days": 30,
+    "monitoring.alert_threshold": 0.1,
+    "monitoring.metrics": ["precision", "recall", "latency_p99"],
+}
 
 
-def configure(changes: dict[str, float]) -> dict[str, float]:
-    """The settings with changes; a mistyped key is added, and then never read."""
+def configure(changes: dict[str, object]) -> dict[str, object]:
+    """The settings with changes. A mistyped key is added and never read; so are most of the others."""
     return {**CONFIG, **changes}
 
 

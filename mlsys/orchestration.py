@@ -53,6 +53,7 @@ class SystemRun:
     server: ModelServer = field(init=False)
     drift: pd.DataFrame = field(init=False)
     capacity: pd.DataFrame = field(init=False)
+    carried: dict[str, float] = field(init=False)
 
     @property
     def funnel(self) -> dict[str, int]:
@@ -88,19 +89,19 @@ def leaked_features(events: pd.DataFrame, views: list[FeatureView]) -> pd.DataFr
     return store.get_historical_features(events.assign(event_time=after_all), store.list_features())
 
 
-def leaked_auc(events: pd.DataFrame, views: list[FeatureView]) -> Estimate:
+def leaked_auc(events: pd.DataFrame, views: list[FeatureView], test_share: float = 0.3) -> Estimate:
     """AUC on the last rows in time, from whole-table features: what leakage would have claimed."""
-    y, split, features = label(events), time_split(events), [ref for view in views for ref in view.refs]
+    y, split, features = label(events), time_split(events, test_share), [ref for view in views for ref in view.refs]
     rows = leaked_features(events, views)[features]
     return auc(y[split.test], LinearModel.fit(rows[split.train], y[split.train]).predict(rows[split.test]))
 
 
-def honest_auc(events: pd.DataFrame, views: list[FeatureView]) -> Estimate:
+def honest_auc(events: pd.DataFrame, views: list[FeatureView], test_share: float = 0.3) -> Estimate:
     """The same rows, split, model and feature definitions; only the join is point in time."""
     store = FeatureStore()
     store.apply(*views)
     store.ingest(events)
-    y, split, features = label(events), time_split(events), store.list_features()
+    y, split, features = label(events), time_split(events, test_share), store.list_features()
     rows = store.get_historical_features(events, features)[features]
     return auc(y[split.test], LinearModel.fit(rows[split.train], y[split.train]).predict(rows[split.test]))
 
@@ -137,8 +138,12 @@ def _features(run: SystemRun) -> None:
 
 def _train(run: SystemRun) -> None:
     run.y, run.split = label(run.rows), time_split(run.rows, run.config.training.test_share)
+    oldest = run.split.cut - np.timedelta64(run.config.training.lookback_days, "D")
+    recent = (run.rows["event_time"] >= oldest).to_numpy()
+    run.split = Split(run.split.cut, run.split.train & recent, run.split.test)
     features, train = run.store.list_features(), run.split.train
-    run.model = LinearModel.fit(run.rows.loc[train, features], run.y[train], version=run.config.model.version)
+    version = f"{run.config.model.name}:{run.config.model.version}"
+    run.model = LinearModel.fit(run.rows.loc[train, features], run.y[train], version=version)
 
 
 def _evaluate(run: SystemRun) -> None:
@@ -146,13 +151,14 @@ def _evaluate(run: SystemRun) -> None:
     train, test = run.split.train, run.split.test
     run.metrics = evaluate(run.y[test], run.scores[test], best_threshold(run.y[train], run.scores[train]))
     plain = list(feed_views(user=_knows_users(run)))
-    run.leaked, run.honest = leaked_auc(run.rows, plain), honest_auc(run.rows, plain)
+    share = run.config.training.test_share
+    run.leaked, run.honest = leaked_auc(run.rows, plain, share), honest_auc(run.rows, plain, share)
 
 
 def _serve(run: SystemRun) -> None:
     end = np.datetime64(int(microseconds(run.rows["arrival_time"]).max()) + 1, "us")
     run.store.materialize(end)
-    run.server = ModelServer(run.model, run.store, clock=VirtualClock(end))
+    run.server = ModelServer(run.model, run.store, clock=VirtualClock(end), flags=run.config.flags)
     likes = np.bincount(run.rows["post_id"].to_numpy(np.int64), weights=run.y)
     posts = np.flatnonzero(np.bincount(run.rows["post_id"].to_numpy(np.int64)))
     run.server.remember_popularity(posts, likes[posts])
@@ -161,15 +167,24 @@ def _serve(run: SystemRun) -> None:
 
 
 def _monitor(run: SystemRun) -> None:
-    watched = [c for c in ("action", "device", "position", *run.store.list_features()) if c in run.rows.columns]
-    frame = run.rows[watched].assign(score=run.scores)
     settings = run.config.monitoring
-    # The earlier half of the training rows is when the windows of the features still fill: not a healthy reference.
-    train = np.flatnonzero(run.split.train)
-    reference = frame.iloc[train[len(train) // 2 :]]
-    monitor = ModelMonitor(reference, min_psi=settings.min_psi, rate=settings.rate, min_rows=settings.min_rows)
-    run.drift = monitor.check(frame[run.split.test])
+
+    def drift(frame: pd.DataFrame, before: np.ndarray, after: np.ndarray) -> pd.DataFrame:
+        # The earlier half is when the windows of the features still fill: not a healthy reference.
+        rows = np.flatnonzero(before)
+        reference = frame.iloc[rows[len(rows) // 2 :]]
+        monitor = ModelMonitor(reference, min_psi=settings.min_psi, rate=settings.rate, min_rows=settings.min_rows)
+        return monitor.check(frame[after])
+
+    # Raw columns are watched before rows without an action are dropped: a null spike would be invisible after.
+    clean = run.report.clean
+    raw = [c for c in ("action", "device", "position") if c in clean.columns]
+    late = (clean["event_time"] >= run.split.cut).to_numpy()
+    features = run.rows[run.store.list_features()].assign(score=run.scores)
+    reports = [drift(clean[raw], ~late, late), drift(features, run.split.train, run.split.test)]
+    run.drift = pd.concat(reports).sort_values("psi", ascending=False, kind="stable", ignore_index=True)
 
 
 def _plan(run: SystemRun) -> None:
-    run.capacity = capacity.plan([1e6, 1e8, 1e9])
+    run.capacity = capacity.plan([1e6, 1e8, 1e9], candidates=run.config.serving.candidates)
+    run.carried = capacity.carried(run.config.serving.replicas, candidates=run.config.serving.candidates)

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mlsys.capacity import UNIT_COSTS, plan, unit_costs
-from mlsys.config import ConfigError, SystemConfig
+from mlsys.capacity import UNIT_COSTS, carried, plan, unit_costs
+from mlsys.config import ConfigError, ServingConfig, SystemConfig
 from mlsys.core import MlsysError
 
 
@@ -48,7 +48,10 @@ def test_missing_costs_say_how_to_measure(tmp_path: Path) -> None:
 
 def test_file_then_environment_then_overrides(tmp_path: Path) -> None:
     file = tmp_path / "config.toml"
-    file.write_text('flags = ["a"]\n[serving]\nreplicas = 3\ncandidates = 100\nmax_latency_ms = 40\n', encoding="utf-8")
+    file.write_text(
+        'flags = ["serve_popularity"]\n[serving]\nreplicas = 3\ncandidates = 100\nmax_latency_ms = 40\n',
+        encoding="utf-8",
+    )
     environ = {"MLSYS_SERVING__REPLICAS": "4", "MLSYS_SERVING__CANDIDATES": "200", "MLSYS_VENV": "elsewhere"}
     config = SystemConfig.load(file, environ=environ, overrides={"serving.replicas": 5})
     assert (config.serving.replicas, config.serving.candidates, config.serving.max_latency_ms) == (
@@ -56,7 +59,8 @@ def test_file_then_environment_then_overrides(tmp_path: Path) -> None:
         200,
         40.0,
     )
-    assert config.flags == ("a",)
+    assert config.flags == ("serve_popularity",)
+    assert SystemConfig.load(environ={"MLSYS_FLAGS": "serve_popularity"}).flags == config.flags
     assert set(SystemConfig().diff(config)) == {
         "serving.replicas", "serving.candidates", "serving.max_latency_ms", "flags",
     }  # fmt: skip
@@ -79,11 +83,32 @@ def test_equal_settings_equal_version() -> None:
         ("training.test_share", 1.5, "between 0 and 1"),
         ("features.ttl_days", -1, "0 or more"),
         ("model.name", 7, "str"),
+        ("flags", ["serve_popularty"], "among serve_popularity"),
+        ("features.window_days", "inf", "float"),
     ],
 )
 def test_a_bad_setting_is_refused_with_an_example(key: str, value: object, says: str) -> None:
     with pytest.raises(ConfigError, match=says):
         SystemConfig.load(overrides={key: value})
+
+
+def test_a_mistyped_variable_is_refused_not_ignored() -> None:
+    with pytest.raises(ConfigError, match=r"serving_replicas"):
+        SystemConfig.load(environ={"MLSYS_SERVING_REPLICAS": "0"})
+
+
+def test_equal_values_of_another_type_are_the_same_setting() -> None:
+    same = SystemConfig(serving=ServingConfig(max_latency_ms=50))
+    assert same == SystemConfig() and same.version == SystemConfig().version
+
+
+def test_replicas_carry_what_the_plan_needs() -> None:
+    costs = {"rank_500_us": 200.0, "event_bytes": 41.0, "online_row_bytes": 24.0}
+    assert carried(10, costs) == {"requests_per_second": pytest.approx(25_000), "rank_ms": pytest.approx(0.2)}
+    mid = plan([1e9], costs, candidates=250).query("case == 'mid'").iloc[0]
+    assert carried(1, costs, candidates=250)["requests_per_second"] * mid["cores"] == pytest.approx(
+        mid["requests_per_second"]
+    )
 
 
 def test_a_broken_file_is_one_clear_error(tmp_path: Path) -> None:

@@ -22,6 +22,13 @@ def test_conform_keeps_rows_order_and_extra_columns() -> None:
         (lambda e: e.drop(columns="post_id"), "post_id"),
         (lambda e: e.assign(action=pd.Categorical(["lkie"] * len(e))), "lkie"),
         (lambda e: e.assign(user_id=np.where(e.index == 3, np.nan, 1.0)), "user_id"),
+        (lambda e: e.assign(user_id=1.7), "not int64"),
+        (lambda e: e.assign(user_id=1e19), "user_id"),
+        (lambda e: e.assign(user_id=np.uint64(2**64 - 1)), "user_id"),
+        (lambda e: e.assign(user_id="abc"), "user_id"),
+        (lambda e: e.assign(event_time="yesterday"), "event_time"),
+        (lambda e: e.assign(event_time=e["event_time"].dt.tz_localize("UTC")), "event_time"),
+        (lambda e: e.assign(event_time=pd.NaT), "event_time"),
     ],
 )
 def test_conform_refuses_instead_of_guessing(change, says) -> None:  # type: ignore[no-untyped-def]

@@ -57,6 +57,23 @@ def test_classification_intervals_cover_the_truth(metric: str) -> None:
     assert covered / 400 >= 0.915
 
 
+@pytest.mark.parametrize("likes", [1, 3, 8])
+def test_few_likes_never_claim_certainty(likes: int) -> None:
+    y = np.arange(30) < likes
+    assert auc(y, y.astype(float)).low < 0.8  # a perfect separation of so few rows proves little
+    rng, covered = np.random.default_rng(8), 0
+    for _ in range(400):
+        covered += 0.5 in auc(y, rng.random(30))
+    assert covered / 400 >= 0.93
+
+
+def test_a_row_without_a_score_is_refused() -> None:
+    for metric in (auc, log_loss):
+        with pytest.raises(MlsysError, match="1 of them NaN"):
+            metric(np.array([0, 1]), np.array([0.5, np.nan]))
+    assert log_loss(np.array([1]), np.array([0.5])).high == np.inf
+
+
 def test_one_class_is_refused() -> None:
     with pytest.raises(MlsysError, match="both classes"):
         auc(np.zeros(5), np.arange(5.0))

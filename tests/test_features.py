@@ -174,6 +174,8 @@ def test_feature_order_is_the_asked_one_across_views() -> None:
         (lambda s: s.get_historical_features(pd.DataFrame(), "nobody"), "nobody"),
         (lambda s: s.get_online_features(["user:likes"], {"user_id": np.array([1])}, START), "materialize"),
         (lambda s: s.apply(FeatureService("x", ("user:nothing",))), "user:nothing"),
+        (lambda s: s.get_historical_features(pd.DataFrame(), []), "no features"),
+        (lambda s: (s.materialize(START), s.get_online_features(["user:likes"], {}, START)), "lacks 'user_id'"),
         (lambda s: Aggregation("x", "median", column="action"), "median"),
         (lambda s: Aggregation("x", "sum"), "column"),
         (lambda s: Aggregation("x", "distinct", column="post_id", window_days=1), "distinct"),
@@ -185,6 +187,23 @@ def test_errors_name_what_is_wrong_and_what_to_do(act, says) -> None:  # type: i
     assert "do:" in str(raised.value)
 
 
+def test_a_view_cannot_be_redefined_under_a_service_that_needs_it() -> None:
+    store = store_of(frame([(1, 1, "like", 0, 0, 1)]))
+    store.apply(FeatureService("feed", ("user:likes",)))
+    with pytest.raises(MlsysError, match="user:likes"):
+        store.apply(FeatureView("user", USER, (Aggregation("events", "count"),)))
+
+
+def test_infinite_amounts_are_refused_with_their_rows() -> None:
+    events = frame([(1, 1, "like", 0, 0, 1), (2, 1, "like", 0, 0, 1)]).assign(amount=[1.0, np.inf])
+    store = FeatureStore()
+    store.apply(FeatureView("user", USER, (Aggregation("spent", "sum", column="amount"),)))
+    store.ingest(events)
+    with pytest.raises(MlsysError, match="infinite") as raised:
+        store.materialize(START)
+    assert raised.value.rows["user_id"].tolist() == [2]
+
+
 def test_an_outage_raises_its_own_error() -> None:
     store = store_of(frame([(1, 1, "like", 0, 0, 1)]))
     store.materialize(START)
@@ -194,13 +213,13 @@ def test_an_outage_raises_its_own_error() -> None:
 
 
 def test_a_long_log_does_not_overflow_the_composite_key() -> None:
-    """A million entities times a year of microseconds exceeds int64; ranks of times do not."""
-    events = World(users=3_000_000, posts=10, days=3_650, seed=2).events(2_000)
+    """Two thousand entities times a millennium of microseconds exceeds int64; ranks of times do not."""
+    events = World(users=3_000_000, posts=10, days=365_000, seed=2).events(2_000)
     store = FeatureStore()
     store.apply(FeatureView("user", USER, (Aggregation("events", "count"),)))
     store.ingest(events)
     last = events.sort_values("event_time").tail(1)
-    at = World(users=3_000_000, days=3_650).end
+    at = World(users=3_000_000, days=365_000).end
     asked = pd.DataFrame({"user_id": last["user_id"], "event_time": at})
     want = (events["user_id"] == last["user_id"].iloc[0]).sum()
     assert store.get_historical_features(asked, ["user:events"])["user:events"].iloc[0] == want

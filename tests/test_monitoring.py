@@ -67,6 +67,29 @@ def test_a_broken_column_is_named(column: str, change) -> None:  # type: ignore[
     assert report.loc[report["status"] == "DRIFT", "column"].tolist() == [column]
 
 
+rng = np.random.default_rng(3)
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        (np.ones(2_000), np.full(500, 1_000.0)),  # a constant that is another one
+        (rng.random(2_000) < 0.05, rng.random(500) < 0.6),  # a rare flag
+        (rng.poisson(0.08, 2_000), rng.poisson(0.8, 500)),  # a counter that is mostly zero
+        (np.full(2_000, np.nan), rng.normal(size=500)),  # a column that came to life
+        (rng.normal(size=2_000), np.full(500, np.nan)),  # one that died
+    ],
+)
+def test_shifts_of_lumpy_columns_are_seen(before: np.ndarray, after: np.ndarray) -> None:
+    monitor = ModelMonitor(pd.DataFrame({0: before.astype(float)}))
+    assert monitor.check(pd.DataFrame({0: after.astype(float)}))["status"].tolist() == ["DRIFT"]
+    assert monitor.check(pd.DataFrame({0: before[:500].astype(float)}))["status"].tolist() == ["OK"]
+
+
+def test_a_share_that_was_and_is_zero_does_not_page() -> None:
+    assert not AlertPolicy("x").pages(np.array([100, 0]), np.array([[100, 0]])).any()
+
+
 def test_a_trifle_in_a_huge_batch_is_significant_but_not_drift() -> None:
     rng = np.random.default_rng(2)
     monitor = ModelMonitor(pd.DataFrame({"x": rng.normal(size=200_000)}))
@@ -79,8 +102,9 @@ def test_small_batches_are_not_judged_and_lost_columns_are_errors() -> None:
     assert (monitor.check(healthy(1, 50))["status"] == "TOO_FEW_ROWS").all()
     with pytest.raises(MlsysError, match="age"):
         monitor.check(healthy(1, 500).drop(columns="age"))
-    with pytest.raises(MlsysError, match="reference"):
-        ModelMonitor(healthy(0, 20))
+    assert (ModelMonitor(healthy(0, 20)).check(healthy(1, 500))["status"] == "TOO_FEW_ROWS").all()
+    with pytest.raises(MlsysError, match="kind"):
+        monitor.check(healthy(1, 500).assign(age="old"))
 
 
 def test_the_policy_without_a_test_is_the_naive_monitor() -> None:

@@ -74,6 +74,7 @@ def test_a_log_without_users_gets_features_of_posts_only(tmp_path: Path) -> None
         (["run", "--set", "serving.replica=3"], "did you mean"),
         (["run", "--log", "nowhere.csv", "--mapping", "nowhere.toml"], "nowhere.toml"),
         (["run", "--events", "10"], "--events 10"),
+        (["run", "--seed", "-1"], "--seed -1"),
     ],
 )
 def test_a_wrong_word_is_one_clear_error(
@@ -82,6 +83,35 @@ def test_a_wrong_word_is_one_clear_error(
     assert main([*words, "--folder", str(tmp_path)]) == 2
     said = capsys.readouterr().err
     assert says in said and "do:" in said and "Traceback" not in said
+
+
+def test_an_output_folder_that_cannot_be_is_one_clear_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "file").write_text("x", encoding="utf-8")
+    (tmp_path / "report.html").mkdir()
+    for folder in (tmp_path / "file", tmp_path / "file" / "below", tmp_path):
+        assert main(["run", "--no-notebooks", "--folder", str(folder)]) == 2
+        assert "do:" in capsys.readouterr().err
+
+
+def test_a_null_spike_is_reported_by_verification_and_by_the_monitor(tmp_path: Path) -> None:
+    events = World(seed=5).events(8_000)
+    late = events.index > 5_600  # in the last days a client loses actions
+    events["action"] = events["action"].where(~(late & (events.index % 2 == 0)))
+    spoil(events, each=10, seed=5).to_csv(tmp_path / "log.csv", index=False)
+    run = run_system(read_log(tmp_path / "log.csv", SIMULATED_LOG), SystemConfig())
+    assert "not_null(action)" in run.report.failures["check"].tolist() and not run.report.passed
+    assert run.drift.set_index("column").loc["action", "status"] == "DRIFT"
+    assert run.drift.set_index("column").loc["user:like_rate", "status"] == "OK"
+
+
+def test_settings_change_the_run(simulated: Path) -> None:
+    def trained(**changes: float) -> int:
+        overrides = {name.replace("__", "."): value for name, value in changes.items()}
+        run = run_system(read_log(simulated, SIMULATED_LOG), SystemConfig.load(overrides=overrides))
+        return run.funnel["trained on"]
+
+    assert trained(training__lookback_days=3) < 0.3 * trained()
+    assert trained(training__test_share=0.5) < trained()
 
 
 def test_open_bandit(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

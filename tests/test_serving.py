@@ -64,6 +64,30 @@ def test_the_ladder_fresh_defaults_popularity(parts) -> None:  # type: ignore[no
     assert dict(server.rungs) == {"fresh": 1, "defaults": 2, "popularity": 1}
 
 
+def test_one_prediction_is_a_probability_on_every_rung(parts) -> None:  # type: ignore[no-untyped-def]
+    store, model, clock, _ = parts
+    server = ModelServer(model, store, clock=clock)
+    server.remember_popularity(np.array([5]), np.array([12]))
+    store.available = False
+    down = server.predict(3, 5)
+    assert down.rung == "defaults" and 0 < down.probability < 1
+
+
+def test_the_kill_switch_leaves_the_model_alone(parts) -> None:  # type: ignore[no-untyped-def]
+    store, model, clock, _ = parts
+    server = ModelServer(model, store, clock=clock, flags=("serve_popularity",))
+    server.remember_popularity(np.array([5, 2]), np.array([1, 30]))
+    assert (server.rank(3, np.array([5, 2])).rung, server.rank(3, np.array([5, 2])).posts[0]) == ("popularity", 2)
+
+
+def test_a_nearly_constant_feature_gets_no_weight() -> None:
+    X = pd.DataFrame({"a": [0.1] * 7, "b": [0.0, 1, 0, 1, 0, 1, 1]})
+    model = LinearModel.fit(X, np.array([0, 1, 0, 1, 0, 1, 0]))
+    assert abs(model.weights[0]) < 1e-6
+    with pytest.raises(MlsysError, match="infinite"):
+        LinearModel.fit(X.assign(a=np.inf), np.array([0, 1, 0, 1, 0, 1, 0]))
+
+
 def test_ties_are_broken_by_post_id(parts) -> None:  # type: ignore[no-untyped-def]
     store, model, clock, _ = parts
     posts = np.array([900_003, 900_001, 900_002])  # unknown posts: equal scores

@@ -26,6 +26,9 @@ def main(argv: list[str] | None = None) -> int:
     except MlsysError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+    except OSError as error:
+        print(f"error: {error.strerror}: {error.filename}\n  do:  choose another file or folder", file=sys.stderr)
+        return 2
     except KeyboardInterrupt:
         print("stopped", file=sys.stderr)
         return 130

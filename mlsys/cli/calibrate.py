@@ -20,7 +20,7 @@ from tqdm import tqdm
 
 from mlsys import FeatureStore, ModelServer, World, naive
 from mlsys.capacity import UNIT_COSTS
-from mlsys.core import EVENT_SCHEMA, VirtualClock
+from mlsys.core import EVENT_SCHEMA, MlsysError, VirtualClock
 from mlsys.features.definitions import feed_views
 from mlsys.training import LinearModel, label
 
@@ -41,6 +41,12 @@ def add_parser(commands: Any) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Measure, write, print."""
+    if arguments.repeat < 1 or not arguments.output.parent.is_dir():
+        raise MlsysError(
+            f"--repeat {arguments.repeat} --output {arguments.output}",
+            why="there is at least one round, and the folder exists",
+            fix="--repeat 7 --output costs.json",
+        )
     costs = measure(arguments.repeat)
     document = {
         "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores",
@@ -63,7 +69,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def measure(rounds: int) -> dict[str, float]:
-    """Medians over interleaved rounds; names end in their unit."""
+    """Medians over interleaved rounds; names end in their unit. Bytes are the width of a row, not measured."""
     rows = 50_000
     events = World(users=rows // 10, posts=rows // 2, seed=7).events(rows)
     kept = events[events["action"].notna()]

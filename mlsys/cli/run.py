@@ -58,6 +58,8 @@ def run(arguments: argparse.Namespace) -> int:
             why="a mapping says which of the file's columns is the user, the post, the action and the time",
             fix="python start.py run --log FILE --mapping FILE (README, 'Your own log')",
         )
+    if arguments.seed < 0:
+        raise MlsysError(f"--seed {arguments.seed}", why="a seed is 0 or more", fix="--seed 7")
     malformed = [pair for pair in arguments.set if "=" not in pair]
     if malformed:
         raise MlsysError(f"--set {malformed[0]}", why="it has to be KEY=VALUE", fix="--set serving.replicas=12")
@@ -65,6 +67,9 @@ def run(arguments: argparse.Namespace) -> int:
     config = SystemConfig.load(arguments.config, environ=os.environ, overrides=overrides)
     folder = arguments.folder
     folder.mkdir(parents=True, exist_ok=True)
+    for name in ("report.html", "events.csv", "dead_letters.csv"):
+        if (folder / name).is_dir():
+            raise MlsysError(f"{folder / name} is a folder", why="a result goes there", fix="choose another --folder")
     started = time.perf_counter()
     what = arguments.log.name if arguments.log else f"{arguments.events:,} simulated events"
     print(f"The system on {what}  (configuration {config.version})")
@@ -138,6 +143,8 @@ def _print_system(run: SystemRun, folder: Path) -> None:
             print(f"    {count:>10,}  {reason}")
     for note in ingested.notes:
         print(f"  note: {note}")
+    for row in run.report.failures.itertuples():
+        print(f"  VERIFICATION: {row.check} fails for {row.failing:,} rows, {row.share:.1%}; allowed {row.allowed:.1%}")
     print(f"  AUC, features over the whole table   {run.leaked}   <- what leakage would have claimed")
     print(f"  AUC, the same features point in time {run.honest}")
     print(f"  AUC of the system                    {run.metrics['auc']}")
@@ -145,7 +152,15 @@ def _print_system(run: SystemRun, folder: Path) -> None:
     rungs = ", ".join(f"{name} {count}" for name, count in sorted(run.server.rungs.items()))
     print(f"  {sum(run.server.rungs.values())} users ranked, rungs: {rungs}")
     drifted = run.drift.loc[run.drift["status"] == "DRIFT", "column"].tolist()
-    print(f"  drift: {', '.join(drifted) or 'none'}")
+    judged = (run.drift["status"] != "TOO_FEW_ROWS").any()
+    few = f"not judged, under {run.config.monitoring.min_rows} rows (--set monitoring.min_rows=...)"
+    print(f"  drift: {', '.join(drifted) or 'none' if judged else few}")
+    limit, carried = run.config.serving.max_latency_ms, run.carried
+    fits = "within" if carried["rank_ms"] <= limit else "OVER"
+    print(
+        f"  {run.config.serving.replicas} replicas carry {carried['requests_per_second']:,.0f} requests/s of scoring, "
+        f"{carried['rank_ms']:.2g} ms each: {fits} the {limit:g} ms promised"
+    )
 
 
 def _print_scoreboard(scoreboard: pd.DataFrame, outcomes: list[Outcome]) -> None:
@@ -172,7 +187,10 @@ def _sections(run: SystemRun, outcomes: list[Outcome]) -> list[report.Section]:
     sections: list[report.Section] = [
         ("Rows", "Every row is accounted for: it goes on, or it is a dead letter with a reason.", reasons,
          plots.loss_funnel(list(run.funnel), list(run.funnel.values()))),
-        ("What leakage would have claimed", "Same rows, same split, same model. Only the join differs.", metrics,
+        ("Verification", "Checks on the rows that the schema let through.", run.report.frame().round(4), None),
+        ("What leakage would have claimed",
+         "The first two: same rows, split and features, only the join differs. The system's features have a window "
+         "and expire.", metrics,
          plots.intervals(names, values, lows, highs, reference=0.5)),
         ("Scores", "Scores of the rows after the cut.", None, plots.score_histogram(scores, float(np.median(scores)))),
         ("Drift", "Rows after the cut against rows before it.", run.drift.round(4),

@@ -13,6 +13,9 @@ from scipy.stats import norm, rankdata
 
 from mlsys.core import MlsysError
 
+FEW = 10
+"""Below so many rows of a class a normal approximation is not to be trusted."""
+
 
 @dataclass(frozen=True)
 class Estimate:
@@ -40,11 +43,13 @@ def auc(y: np.ndarray, score: np.ndarray, level: float = 0.95) -> Estimate:
 
     Parameters: labels 0/1 (n,), scores (n,). Raises when a class is missing.
     Source: DeLong, DeLong & Clarke-Pearson, Biometrics 44 (1988); mid-rank form of Sun & Xu, IEEE SPL 21 (2014).
+    With fewer than 10 rows of a class, or perfect separation, its variance is close to nothing and would claim
+    certainty: then Wilson's interval for a share among the rows of the rarer class, which is wide on purpose.
 
     >>> auc(np.array([0, 0, 1, 1]), np.array([0.1, 0.4, 0.35, 0.8])).value
     0.75
     """
-    y, score = np.asarray(y, bool), np.asarray(score, np.float64)
+    y, score = _checked(y, score)
     m, n = int(y.sum()), int((~y).sum())
     if not m or not n:
         raise MlsysError(
@@ -56,24 +61,29 @@ def auc(y: np.ndarray, score: np.ndarray, level: float = 0.95) -> Estimate:
     above = (ranks[y] - rankdata(score[y])) / n  # per liked row: the share of other rows below it
     below = 1 - (ranks[~y] - rankdata(score[~y])) / m
     value = float(above.mean())
-    variance = (above.var(ddof=1) / m if m > 1 else 0.0) + (below.var(ddof=1) / n if n > 1 else 0.0)
+    if min(m, n) < FEW or value in (0.0, 1.0):
+        few = _wilson(value * min(m, n), min(m, n), level)
+        return Estimate(value, few.low, few.high, len(y), level)
+    variance = above.var(ddof=1) / m + below.var(ddof=1) / n
     return _normal(value, float(np.sqrt(variance)), len(y), level, 0.0, 1.0)
 
 
 def log_loss(y: np.ndarray, p: np.ndarray, level: float = 0.95) -> Estimate:
     """Mean of -log(probability given to what happened), in nats, with a normal interval."""
-    p = np.clip(np.asarray(p, np.float64), 1e-12, 1 - 1e-12)
-    loss = -np.log(np.where(np.asarray(y, bool), p, 1 - p))
-    return _normal(float(loss.mean()), float(loss.std(ddof=1) / np.sqrt(len(loss))), len(loss), level, 0.0, np.inf)
+    y, p = _checked(y, p)
+    p = np.clip(p, 1e-12, 1 - 1e-12)
+    loss = -np.log(np.where(y, p, 1 - p))
+    error = float(loss.std(ddof=1) / np.sqrt(len(loss))) if len(loss) > 1 else np.inf
+    return _normal(float(loss.mean()), error, len(loss), level, 0.0, np.inf)
 
 
 def classification(y: np.ndarray, p: np.ndarray, threshold: float, level: float = 0.95) -> dict[str, Estimate]:
     """Precision, recall (Wilson intervals) and F1 of "p >= threshold means like".
 
     No row over the threshold: precision and F1 are 0, not undefined, since the system then does nothing.
-    F1 = 2 tp / (2 tp + fp + fn), the share tp has of its own multinomial total.
     """
-    y, said = np.asarray(y, bool), np.asarray(p) >= threshold
+    y, p = _checked(y, p)
+    said = p >= threshold
     tp, fp, fn = int((y & said).sum()), int((~y & said).sum()), int((y & ~said).sum())
     # With q = tp / (tp + fp + fn), F1 = 2q / (1 + q) is increasing in q: an interval of q maps onto one of F1.
     q = _wilson(tp, tp + fp + fn, level)
@@ -83,7 +93,7 @@ def classification(y: np.ndarray, p: np.ndarray, threshold: float, level: float 
 
 
 def best_threshold(y: np.ndarray, p: np.ndarray) -> float:
-    """The threshold with the highest F1. Choose it on validation rows, never on the rows you report.
+    """The threshold with the highest F1. Choose it on other rows than you report.
 
     >>> best_threshold(np.array([0, 0, 1, 1]), np.array([0.1, 0.2, 0.3, 0.4]))
     0.3
@@ -110,12 +120,23 @@ def evaluate(y: np.ndarray, p: np.ndarray, threshold: float = 0.5) -> dict[str, 
     return {"auc": auc(y, p), "log_loss": log_loss(y, p), **classification(y, p, threshold)}
 
 
+def _checked(y: np.ndarray, p: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    labels, scores = np.asarray(y, bool), np.asarray(p, np.float64)
+    if labels.shape != scores.shape or not len(labels) or np.isnan(scores).any():
+        raise MlsysError(
+            f"{labels.shape} labels and {scores.shape} scores, {int(np.isnan(scores).sum())} of them NaN",
+            why="a metric compares one label with one score per row",
+            fix="score every row, or leave rows out on both sides",
+        )
+    return labels, scores
+
+
 def _normal(value: float, error: float, n: int, level: float, low: float, high: float) -> Estimate:
     reach = float(norm.ppf((1 + level) / 2)) * error
     return Estimate(value, max(low, value - reach), min(high, value + reach), n, level)
 
 
-def _wilson(hits: int, n: int, level: float) -> Estimate:
+def _wilson(hits: float, n: int, level: float) -> Estimate:
     """A share with Wilson's score interval (J. Am. Stat. Assoc. 22, 1927); 0 of 0 is 0 with [0, 1]."""
     if n == 0:
         return Estimate(0.0, 0.0, 1.0, 0, level)

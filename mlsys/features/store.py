@@ -9,7 +9,7 @@ import pandas as pd
 
 from mlsys.core import MlsysError, conform, microseconds
 from mlsys.features.definitions import FeatureService, FeatureView
-from mlsys.features.offline import PointInTimeView
+from mlsys.features.offline import NEVER, PointInTimeView
 from mlsys.features.online import OnlineFeatures, OnlineTable, StoreUnavailable
 
 
@@ -37,15 +37,16 @@ class FeatureStore:
         """False makes the online store fail, as an outage would."""
 
     def apply(self, *definitions: FeatureView | FeatureService) -> None:
-        """Register views and services; a service may only name features that exist."""
+        """Register views and services; a service may only name features that exist, also after a redefinition."""
         for d in definitions:
             if isinstance(d, FeatureView):
                 self._views[d.name] = d
                 self._offline.pop(d.name, None)
                 self._online.pop(d.name, None)
             else:
-                self._resolve(d.features)
                 self._services[d.name] = d
+        for service in self._services.values():
+            self._resolve(service.features)
 
     def list_feature_views(self) -> list[FeatureView]:
         """Registered views, in order of registration."""
@@ -83,7 +84,7 @@ class FeatureStore:
         for view in self._views.values():
             offline = self._view(view)
             values, newest = offline.values(offline.ids, np.full(len(offline.ids), stop))
-            keep = newest >= 0
+            keep = newest > NEVER
             ttl = None if view.ttl_days is None else view.ttl_days * 86_400
             self._online[view.name] = OnlineTable(offline.ids[keep], values[keep], newest[keep], ttl)
             count += int(keep.sum())
@@ -111,6 +112,12 @@ class FeatureStore:
                     why="nothing was materialized since it was registered",
                     fix="call materialize(end) first",
                 )
+            if view.entity.join_key not in entity_rows:
+                raise MlsysError(
+                    f"entity_rows lacks {view.entity.join_key!r}",
+                    why=f"view {view.name!r} is looked up by it",
+                    fix=f"pass {{{view.entity.join_key!r}: ids}}; found: {', '.join(entity_rows) or 'none'}",
+                )
             values, status, age = self._online[view.name].read(np.atleast_1d(entity_rows[view.entity.join_key]), at)
             parts.update({ref: (values[:, i], status[:, i], age) for i, ref in enumerate(view.refs)})
         stacked = [np.stack([parts[ref][part] for ref in refs], axis=1) for part in range(3)]
@@ -137,6 +144,8 @@ class FeatureStore:
                 )
             return list(self._services[features].features)
         known = self.list_features()
+        if not features:
+            raise MlsysError("no features were asked for", why="the list is empty", fix=f"known: {', '.join(known)}")
         unknown = [ref for ref in features if ref not in known]
         if unknown:
             raise MlsysError(

@@ -13,6 +13,7 @@ import math
 import os
 import textwrap
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -204,8 +205,12 @@ def _notebook() -> str:
 def _records() -> list[dict[str, Any]]:
     if os.environ.get(LAB_VARIABLE) != "1" or not PREDICTIONS.exists():
         return []
+    records = []
     with PREDICTIONS.open(encoding="utf-8") as lines:
-        return [json.loads(line) for line in lines if line.strip()]
+        for line in lines:
+            with suppress(json.JSONDecodeError):  # a line cut off by a crash must not block the next prediction
+                records.append(json.loads(line))
+    return records
 
 
 def _kept(name: str) -> float | None:

@@ -13,7 +13,7 @@ def psi(reference: np.ndarray, current: np.ndarray) -> float:
     """Population stability index of two share vectors (bins,): sum of (c - r) ln(c / r).
 
     Below 0.1 is usually read as stable, above 0.25 as shifted; under a few hundred rows it is mostly noise.
-    Empty bins count as half a thousandth. Source: Siddiqi, Credit Risk Scorecards (2006).
+    Shares below half a thousandth count as half a thousandth. Source: Siddiqi, Credit Risk Scorecards (2006).
 
     >>> round(psi(np.array([0.5, 0.5]), np.array([0.6, 0.4])), 4)
     0.0405
@@ -25,8 +25,8 @@ def psi(reference: np.ndarray, current: np.ndarray) -> float:
 def two_sample_ks(reference: np.ndarray, current: np.ndarray) -> tuple[float, float]:
     """Largest gap between two empirical distributions, and its asymptotic p-value.
 
-    `reference` float (n,) must be sorted, so that it is sorted once and not at every check. Equals
-    `scipy.stats.ks_2samp(..., method="asymp")`, which corrects the sample size slightly differently.
+    `reference` float (n,) must be sorted, so that it is sorted once and not at every check. The gap
+    equals that of `scipy.stats.ks_2samp`; its asymptotic p-value differs a little, by a small-sample correction.
     """
     current = np.sort(current)
     points = np.concatenate([reference, current])

@@ -14,8 +14,9 @@ from mlsys.monitoring.drift import benjamini_hochberg, psi, two_sample_ks
 
 @dataclass(frozen=True)
 class _Numeric:
-    """Sorted present values, inner quantile edges, shares per bin; the last bin is "missing"."""
+    """Rows, sorted present values, bin edges, shares per bin; the last bin is "missing"."""
 
+    rows: int
     values: np.ndarray
     edges: np.ndarray
     shares: np.ndarray
@@ -31,8 +32,8 @@ class ModelMonitor:
     """Drift of every column of a frame against a reference.
 
     A column drifts when its PSI reaches `min_psi` **and** its test (KS for numbers, chi-square for categories and
-    for the missing share) is a discovery at false discovery rate `rate` over all columns together. Batches under
-    `min_rows` are not judged: status TOO_FEW_ROWS.
+    for the missing share) is a discovery at false discovery rate `rate` over all columns together. With fewer than
+    `min_rows` rows on either side nothing is judged, since noise looks like drift: status TOO_FEW_ROWS.
 
     >>> rng = np.random.default_rng(0)
     >>> monitor = ModelMonitor(pd.DataFrame({"x": rng.normal(size=5000)}))
@@ -45,28 +46,30 @@ class ModelMonitor:
         self, reference: pd.DataFrame, *, min_psi: float = 0.1, rate: float = 0.01, min_rows: int = 200
     ) -> None:
         self.min_psi, self.rate, self.min_rows = min_psi, rate, min_rows
-        if len(reference) < min_rows:
-            raise MlsysError(
-                f"the reference has {len(reference)} rows",
-                why=f"below {min_rows} rows its own noise looks like drift",
-                fix="take a longer healthy period, or pass min_rows",
-            )
-        self._reference = {str(name): _summarize(reference[name]) for name in reference.columns}
+        self._enough = len(reference) >= max(min_rows, 1)
+        self._reference = {name: _summarize(reference[name]) for name in reference.columns}
 
     def check(self, current: pd.DataFrame) -> pd.DataFrame:
         """One row per reference column: psi, p, missing share, status (OK, DRIFT, TOO_FEW_ROWS), worst first."""
-        absent = [name for name in self._reference if name not in current.columns]
+        absent = [str(name) for name in self._reference if name not in current.columns]
         if absent:
             raise MlsysError(
                 f"the batch lacks the column(s) {', '.join(absent)}",
                 why="a column that vanished is the largest drift there is",
                 fix="mend the schema upstream, or build the monitor without them",
             )
+        for name, summary in self._reference.items():
+            if isinstance(summary, _Numeric) != pd.api.types.is_numeric_dtype(current[name]):
+                raise MlsysError(
+                    f"column {name!r} is {current[name].dtype} here and was of another kind in the reference",
+                    why="numbers and categories cannot be compared",
+                    fix="mend the type upstream, or build the monitor anew",
+                )
         rows = [(name, *_compare(summary, current[name])) for name, summary in self._reference.items()]
         report = pd.DataFrame(rows, columns=["column", "psi", "p", "missing"])
         drifted = (report["psi"] >= self.min_psi) & benjamini_hochberg(report["p"].to_numpy(), self.rate)
         report["status"] = np.where(drifted, "DRIFT", "OK")
-        if len(current) < self.min_rows:
+        if not self._enough or len(current) < max(self.min_rows, 1):
             report["status"] = "TOO_FEW_ROWS"
         return report.sort_values("psi", ascending=False, kind="stable", ignore_index=True)
 
@@ -78,7 +81,11 @@ def _summarize(column: pd.Series) -> _Numeric | _Categorical:
     values = column.to_numpy(np.float64)
     present = np.sort(values[~np.isnan(values)])
     edges = np.unique(np.quantile(present, np.linspace(0.1, 0.9, 9))) if len(present) else np.zeros(0)
-    return _Numeric(present, edges, _shares(values, edges))
+    # A value that many rows share gets a bin of its own. Else a counter that is mostly 0, or a rare flag, has no
+    # edge above 0, and can grow without leaving its bin.
+    mass = np.searchsorted(present, edges, side="right") - np.searchsorted(present, edges)
+    edges = np.union1d(edges, np.nextafter(edges[mass >= 0.02 * len(present)], np.inf))
+    return _Numeric(len(values), present, edges, _shares(values, edges))
 
 
 def _compare(reference: _Numeric | _Categorical, column: pd.Series) -> tuple[float, float, float]:
@@ -93,8 +100,7 @@ def _compare(reference: _Numeric | _Categorical, column: pd.Series) -> tuple[flo
         )
     values = column.to_numpy(np.float64)
     present = values[~np.isnan(values)]
-    n = round(len(reference.values) / max(1e-12, 1 - reference.shares[-1]))
-    gone = np.array([n - len(reference.values), len(reference.values)])
+    gone = np.array([reference.rows - len(reference.values), len(reference.values)])
     p_missing = _chi2(gone, np.array([len(values) - len(present), len(present)]))
     p_values = two_sample_ks(reference.values, present)[1] if len(present) and len(reference.values) else 1.0
     return (

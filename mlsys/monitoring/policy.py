@@ -29,7 +29,7 @@ class AlertPolicy:
         """Whether each day pages, bool (days,), from baseline counts (m,) and daily counts (days, m)."""
         b, n, total = baseline / baseline.sum(), counts.sum(axis=1, keepdims=True), baseline.sum()
         share = counts / n
-        moved = np.abs(share - b) >= self.min_relative * b
+        moved = (np.abs(share - b) >= self.min_relative * b) & (b > 0)
         if self.rate is not None:
             pooled = (counts + baseline) / (n + total)
             error = np.sqrt(pooled * (1 - pooled) * (1 / n + 1 / total))

@@ -45,6 +45,12 @@ class LinearModel:
         (('a',), True)
         """
         values, labels = X.to_numpy(np.float64), np.asarray(y)
+        if np.isinf(values).any():
+            raise MlsysError(
+                f"infinite values in {', '.join(X.columns[np.isinf(values).any(axis=0)])}",
+                why="a weight times infinity is no score",
+                fix="mend the feature; a missing value is NaN",
+            )
         if len(values) == 0 or len(np.unique(labels)) < 2:
             raise MlsysError(
                 f"cannot fit on {len(values)} rows with labels {np.unique(labels).tolist()}",
@@ -56,7 +62,7 @@ class LinearModel:
         defaults = np.where(known, values, 0.0).sum(axis=0) / count
         filled = np.where(known, values, defaults)
         mean, scale = filled.mean(axis=0), filled.std(axis=0)
-        scale[scale == 0] = 1.0
+        scale[scale <= 1e-12 * np.maximum(1, np.abs(mean))] = 1.0  # constant, but for rounding
         fitted = LogisticRegression(max_iter=1_000).fit((filled - mean) / scale, labels)
         weights = fitted.coef_[0] / scale
         signature = Signature(tuple(map(str, X.columns)), tuple(defaults.tolist()))
