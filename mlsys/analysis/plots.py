@@ -215,7 +215,7 @@ def alert_curves(curves: Mapping[str, np.ndarray], chosen: tuple[float, float], 
     for (name, points), colour, where in zip(curves.items(), (NAIVE, FIXED), (0.55, 0.35), strict=True):
         ax.plot(*points.T, color=colour, marker="o", markersize=3)
         at = points[np.argmin(np.abs(points[:, 1] - where))]
-        ax.annotate(name, at, (10, -4), textcoords="offset points", color=colour, fontweight="bold")
+        ax.annotate(name, at, (6, 12), textcoords="offset points", color=colour, fontweight="bold")
     ax.plot(*chosen, "*", color=EXTRA, markersize=20, markeredgecolor="white")
     ax.annotate("you", chosen, (11, 6), textcoords="offset points", color=EXTRA, fontweight="bold")
     _alert_axes(ax)

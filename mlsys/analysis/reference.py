@@ -232,11 +232,11 @@ def interview_questions() -> pd.DataFrame:
              "for review."),
             ("Requests grow a hundredfold.",
              "Precompute features and cache them; one packed read per request.",
-             "First the code path, then fewer candidates, caching, quantization, batching; then more replicas behind a "
+             "First the code path, then fewer candidates, caching, quantization, batch predictions where possible; then more replicas behind a "
              "load balancer, autoscaled (Kubernetes HPA).",
              "Load test to saturation; shed before collapse; cost per thousand requests as a metric."),
             ("The feature store goes down.",
-             "Cached features up to an age; then the last snapshot; then defaults from training.",
+             "Graceful degradation: cached features up to an age; then the last snapshot; then defaults from training.",
              "A circuit breaker, so that waiting does not take the server down as well; popularity as the last rung; "
              "a second region if the value at stake pays for it.",
              "The rung that answered is in every response and metric; drill it on purpose."),
