@@ -61,6 +61,7 @@ class SystemRun:
         return {
             "read": self.ingested.rows_in,
             "schema ok (rest: dead letters)": self.ingested.rows_out,
+            "taken (rest: --max-events)": len(self.ingested.events),
             "verified (rest: quarantine)": len(self.report.clean),
             "with an action": len(self.rows),
             "trained on": int(self.split.train.sum()),
@@ -77,33 +78,25 @@ def run_system(ingested: Ingested, config: SystemConfig, on_step: Callable[[str]
     return run
 
 
-def leaked_features(events: pd.DataFrame, views: list[FeatureView]) -> pd.DataFrame:
-    """The same features computed over the whole table, the row's own label and its future included.
+def leakage(events: pd.DataFrame, views: list[FeatureView], test_share: float = 0.3) -> tuple[Estimate, Estimate]:
+    """AUC on the last rows in time: what leakage would have claimed, and what is true.
 
-    This is what `groupby` gives, at columnar speed. It exists to show what leakage would have claimed.
+    Same rows, split, model and features. First the features are computed over the whole table, the row's own label
+    and its future included, as `groupby` does; then as they were known at the time.
     """
     store = FeatureStore()
     store.apply(*views)
     store.ingest(events)
     after_all = np.datetime64(int(microseconds(events["arrival_time"]).max()) + 1, "us")
-    return store.get_historical_features(events.assign(event_time=after_all), store.list_features())
-
-
-def leaked_auc(events: pd.DataFrame, views: list[FeatureView], test_share: float = 0.3) -> Estimate:
-    """AUC on the last rows in time, from whole-table features: what leakage would have claimed."""
-    y, split, features = label(events), time_split(events, test_share), [ref for view in views for ref in view.refs]
-    rows = leaked_features(events, views)[features]
-    return auc(y[split.test], LinearModel.fit(rows[split.train], y[split.train]).predict(rows[split.test]))
-
-
-def honest_auc(events: pd.DataFrame, views: list[FeatureView], test_share: float = 0.3) -> Estimate:
-    """The same rows, split, model and feature definitions; only the join is point in time."""
-    store = FeatureStore()
-    store.apply(*views)
-    store.ingest(events)
     y, split, features = label(events), time_split(events, test_share), store.list_features()
-    rows = store.get_historical_features(events, features)[features]
-    return auc(y[split.test], LinearModel.fit(rows[split.train], y[split.train]).predict(rows[split.test]))
+    keys = events[[*dict.fromkeys(view.entity.join_key for view in views), "event_time"]]
+
+    def estimate(asked: pd.DataFrame) -> Estimate:
+        rows = store.get_historical_features(asked, features)[features]
+        model = LinearModel.fit(rows[split.train], y[split.train])
+        return auc(y[split.test], model.predict(rows[split.test]))
+
+    return estimate(keys.assign(event_time=after_all)), estimate(keys)
 
 
 def _verify(run: SystemRun) -> None:
@@ -151,8 +144,7 @@ def _evaluate(run: SystemRun) -> None:
     train, test = run.split.train, run.split.test
     run.metrics = evaluate(run.y[test], run.scores[test], best_threshold(run.y[train], run.scores[train]))
     plain = list(feed_views(user=_knows_users(run)))
-    share = run.config.training.test_share
-    run.leaked, run.honest = leaked_auc(run.rows, plain, share), honest_auc(run.rows, plain, share)
+    run.leaked, run.honest = leakage(run.rows, plain, run.config.training.test_share)
 
 
 def _serve(run: SystemRun) -> None:

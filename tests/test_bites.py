@@ -16,8 +16,8 @@ SMALL = {"CURVE": [1_000, 30_000]}
 FAULTS = {
     "leak on: a row sees its entity's whole history": (
         "features/offline.py",
-        "key = code * (len(self._ticks) + 1) + np.searchsorted(self._ticks, time)",
-        "key = code * (len(self._ticks) + 1) + len(self._ticks)",
+        "code * self._span + self._tick(time))",
+        "code * self._span + self._span - 1)",
         "no better than chance",
     ),
     "TTL off: expired values are served": (

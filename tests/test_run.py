@@ -29,8 +29,8 @@ def test_every_row_is_accounted_for_from_the_file_to_the_test_set(simulated: Pat
     assert tuple(steps) == STEPS
     funnel = list(run.funnel.values())
     assert funnel[0] == 5_000 + 20 * len(FAULTS) and funnel[1] == 5_000
-    assert funnel[2] + len(run.report.quarantine) == funnel[1]
-    assert funnel[4] + funnel[5] + run.split.gap.sum() == funnel[3]
+    assert funnel[3] + len(run.report.quarantine) == funnel[2] == funnel[1]
+    assert funnel[5] + funnel[6] + run.split.gap.sum() == funnel[4]
 
 
 def test_leakage_claims_what_the_honest_join_does_not(simulated: Path) -> None:
@@ -102,6 +102,15 @@ def test_a_null_spike_is_reported_by_verification_and_by_the_monitor(tmp_path: P
     assert "not_null(action)" in run.report.failures["check"].tolist() and not run.report.passed
     assert run.drift.set_index("column").loc["action", "status"] == "DRIFT"
     assert run.drift.set_index("column").loc["user:like_rate", "status"] == "OK"
+
+
+def test_of_a_long_log_the_last_events_are_used_and_it_says_so(
+    simulated: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["run", "--no-notebooks", "--folder", str(tmp_path), "--events", "9000", "--max-events", "4000"]
+    assert main(words) == 0
+    said = capsys.readouterr().out
+    assert "the last 4,000 of 9,000 events" in said and "9,000" in said
 
 
 def test_settings_change_the_run(simulated: Path) -> None:

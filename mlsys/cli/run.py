@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +44,8 @@ def add_parser(commands: Any) -> None:
     parser.add_argument("--seed", type=int, default=7, help="seed of the simulated world (default 7)")
     parser.add_argument("--log", type=Path, metavar="FILE", help="a CSV of impressions to use instead")
     parser.add_argument("--mapping", type=Path, metavar="FILE", help="TOML: which column is what (see README)")
+    parser.add_argument("--max-events", type=int, default=2_000_000, metavar="N",
+                        help="of a longer log, use the last N events (default 2000000, about 2 GB of memory)")  # fmt: skip
     parser.add_argument("--config", type=Path, metavar="FILE", help="TOML with settings")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="override one setting")
     parser.add_argument("--no-notebooks", action="store_true", help="leave the notebooks out")
@@ -58,6 +61,8 @@ def run(arguments: argparse.Namespace) -> int:
             why="a mapping says which of the file's columns is the user, the post, the action and the time",
             fix="python start.py run --log FILE --mapping FILE (README, 'Your own log')",
         )
+    if arguments.max_events < 1_000:
+        raise MlsysError(f"--max-events {arguments.max_events}", why="fewer prove nothing", fix="--max-events 100000")
     if arguments.seed < 0:
         raise MlsysError(f"--seed {arguments.seed}", why="a seed is 0 or more", fix="--seed 7")
     malformed = [pair for pair in arguments.set if "=" not in pair]
@@ -73,7 +78,7 @@ def run(arguments: argparse.Namespace) -> int:
     started = time.perf_counter()
     what = arguments.log.name if arguments.log else f"{arguments.events:,} simulated events"
     print(f"The system on {what}  (configuration {config.version})")
-    ingested = _read(arguments, folder)
+    ingested = _last(_read(arguments, folder), arguments.max_events)
     system = _system(ingested, config)
     board = [("system", what, "ran", time.perf_counter() - started)]
     _print_system(system, folder)
@@ -107,6 +112,16 @@ def _read(arguments: argparse.Namespace, folder: Path) -> Ingested:
             bar.update(done - bar.n)
 
         return read_log(path, mapping, dead_letters=folder / "dead_letters.csv", progress=advance)
+
+
+def _last(ingested: Ingested, n: int) -> Ingested:
+    """The last `n` events by event time, with a note when that leaves some out."""
+    if len(ingested.events) <= n:
+        return ingested
+    time = ingested.events["event_time"].to_numpy()
+    taken = ingested.events[time >= np.partition(time, -n)[-n]]
+    note = f"the system runs on the last {len(taken):,} of {ingested.rows_out:,} events (--max-events)"
+    return replace(ingested, events=taken.reset_index(drop=True), notes=(*ingested.notes, note))
 
 
 def _system(ingested: Ingested, config: SystemConfig) -> SystemRun:

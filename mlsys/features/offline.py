@@ -41,13 +41,17 @@ class Timeline:
 
     def __init__(self, entity: np.ndarray, time: np.ndarray, columns: np.ndarray) -> None:
         order = np.lexsort((time, entity))
-        self.time = time[order]
-        self.ids, first = np.unique(entity[order], return_index=True)
-        self._first = np.append(first, len(entity))
-        # A composite (entity, time) key in one int64 would overflow on a year of microseconds: rank the times first.
-        self._ticks = np.unique(self.time)
-        self._key = np.repeat(np.arange(len(self.ids)), np.diff(self._first)) * (len(self._ticks) + 1)
-        self._key += np.searchsorted(self._ticks, self.time)
+        entity, self.time = entity[order], time[order]
+        new = np.append(True, entity[1:] != entity[:-1])[: len(entity)]
+        self._first = np.append(np.flatnonzero(new), len(entity))
+        self.ids = entity[self._first[:-1]]
+        self._ticks: np.ndarray | None = None
+        self._start, self._span = (int(time.min()), int(np.ptp(time)) + 2) if len(time) else (0, 2)
+        if len(self.ids) * self._span >= 2**62:  # a key would overflow int64: number the distinct times instead
+            ticks = np.sort(time)
+            self._ticks = ticks[np.append(True, ticks[1:] != ticks[:-1])]
+            self._span = len(self._ticks) + 1
+        self._key = (np.cumsum(new) - 1) * self._span + self._tick(self.time)
         self._prefix = np.zeros((len(entity) + 1, columns.shape[1]))
         np.cumsum(columns[order], axis=0, out=self._prefix[1:])
 
@@ -57,9 +61,14 @@ class Timeline:
             return np.zeros(len(entity), np.int64), np.zeros(len(entity), np.int64)
         code = np.minimum(np.searchsorted(self.ids, entity), len(self.ids) - 1)
         start = self._first[code]
-        key = code * (len(self._ticks) + 1) + np.searchsorted(self._ticks, time)
-        stop = np.searchsorted(self._key, key)
+        stop = np.searchsorted(self._key, code * self._span + self._tick(time))
         return start, np.where(self.ids[code] == entity, stop, start)
+
+    def _tick(self, time: np.ndarray) -> np.ndarray:
+        """A time as a number below `_span`, in order; all instants after the last event are one."""
+        if self._ticks is None:
+            return np.asarray(np.clip(time - self._start, 0, self._span - 1))
+        return np.asarray(np.searchsorted(self._ticks, time))
 
     def total(self, start: np.ndarray, stop: np.ndarray) -> np.ndarray:
         """Sums of every column over positions start to stop, float64 (questions, k)."""
@@ -86,7 +95,7 @@ class PointInTimeView:
     @property
     def ids(self) -> np.ndarray:
         """Entities with at least one event, int64, ascending."""
-        return self._by_arrival.ids
+        return np.asarray(self._by_arrival.ids)
 
     def values(self, entity: np.ndarray, time: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Features as known just before each instant.

@@ -131,7 +131,9 @@ class FeatureStore:
                     why="features are computed from events",
                     fix="call ingest(events) first",
                 )
-            self._offline[view.name] = PointInTimeView(view, pd.concat(self._events, ignore_index=True))
+            if len(self._events) > 1:
+                self._events = [pd.concat(self._events, ignore_index=True)]
+            self._offline[view.name] = PointInTimeView(view, self._events[0])
         return self._offline[view.name]
 
     def _resolve(self, features: str | Sequence[str]) -> list[str]:

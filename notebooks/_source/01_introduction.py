@@ -48,7 +48,7 @@ from mlsys.features.definitions import feed_views
 from mlsys.features.offline import PointInTimeView
 from mlsys.lesson import claim, hood, predict, result, reveal
 from mlsys.monitoring import AlertPolicy, grade
-from mlsys.orchestration import SIMULATED_LOG, honest_auc, leaked_auc, run_system
+from mlsys.orchestration import SIMULATED_LOG, leakage, run_system
 from mlsys.training import LinearModel, label
 from mlsys.verification import verify
 from mlsys.world.spoil import FAULTS, spoil
@@ -198,8 +198,7 @@ claim("the naive pipeline reports an excellent AUC on noise", broken.auc > 0.85)
 views = list(feed_views())
 labelled = events[events["action"].notna()]
 logs = [log[log["action"].notna()] for log in map(world.events, CURVE)]
-leaked = [leaked_auc(log, views) for log in logs]
-honest = [honest_auc(log, views) for log in logs]
+leaked, honest = zip(*[leakage(log, views) for log in logs], strict=True)
 fixed, small_log = honest[-1], honest[0]
 result(leak_small_log=leaked[0].value, leak_large_log=leaked[-1].value)
 result(fixed_auc=fixed.value, fixed_low=fixed.low, fixed_high=fixed.high)
