@@ -45,7 +45,7 @@ def add_parser(commands: Any) -> None:
     parser.add_argument("--log", type=Path, metavar="FILE", help="a CSV of impressions to use instead")
     parser.add_argument("--mapping", type=Path, metavar="FILE", help="TOML: which column is what (see README)")
     parser.add_argument("--max-events", type=int, default=2_000_000, metavar="N",
-                        help="of a longer log, use the last N events (default 2000000, about 2 GB of memory)")  # fmt: skip
+                        help="of a longer log, use the last N events (default 2000000)")  # fmt: skip
     parser.add_argument("--config", type=Path, metavar="FILE", help="TOML with settings")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="override one setting")
     parser.add_argument("--no-notebooks", action="store_true", help="leave the notebooks out")
