@@ -48,7 +48,7 @@ def install(command: list[str]) -> None:
 
 def make() -> None:
     """Build the environment from nothing; the stamp goes in last, so a broken one is never reused."""
-    print(f"Making the environment in {VENV.name} (once, about 750 MB, 1-3 minutes) ...", flush=True)
+    print(f"Making the environment in {VENV.name} (once, about 830 MB, 1-3 minutes) ...", flush=True)
     uv, lock = shutil.which("uv"), ["--require-hashes", "-r", str(LOCK)]
     if uv:
         subprocess.run([uv, "venv", "-q", "--clear", "--python", sys.executable, str(VENV)], check=True)
@@ -67,4 +67,7 @@ if __name__ == "__main__":
     if not STAMP.exists() or STAMP.read_text(encoding="utf-8") != wanted():
         make()
     os.environ.setdefault("PYTHONUTF8", "1")  # or a Windows console stumbles over "µs"
-    sys.exit(subprocess.run([str(PYTHON), "-m", "mlsys", *sys.argv[1:]]).returncode)
+    try:
+        sys.exit(subprocess.run([str(PYTHON), "-m", "mlsys", *sys.argv[1:]]).returncode)
+    except KeyboardInterrupt:  # Ctrl-C reaches mlsys as well, which ends in order
+        sys.exit(130)

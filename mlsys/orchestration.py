@@ -47,10 +47,12 @@ class SystemRun:
     split: Split = field(init=False)
     model: LinearModel = field(init=False)
     scores: np.ndarray = field(init=False)
+    threshold: float = field(init=False)
     metrics: dict[str, Estimate] = field(init=False)
     leaked: Estimate = field(init=False)
     honest: Estimate = field(init=False)
     server: ModelServer = field(init=False)
+    defaulted: float = field(init=False)
     drift: pd.DataFrame = field(init=False)
     capacity: pd.DataFrame = field(init=False)
     carried: dict[str, float] = field(init=False)
@@ -142,7 +144,8 @@ def _train(run: SystemRun) -> None:
 def _evaluate(run: SystemRun) -> None:
     run.scores = run.model.predict(run.rows)
     train, test = run.split.train, run.split.test
-    run.metrics = evaluate(run.y[test], run.scores[test], best_threshold(run.y[train], run.scores[train]))
+    run.threshold = best_threshold(run.y[train], run.scores[train])
+    run.metrics = evaluate(run.y[test], run.scores[test], run.threshold)
     plain = list(feed_views(user=_knows_users(run)))
     run.leaked, run.honest = leakage(run.rows, plain, run.config.training.test_share)
 
@@ -154,8 +157,9 @@ def _serve(run: SystemRun) -> None:
     likes = np.bincount(run.rows["post_id"].to_numpy(np.int64), weights=run.y)
     posts = np.flatnonzero(np.bincount(run.rows["post_id"].to_numpy(np.int64)))
     run.server.remember_popularity(posts, likes[posts])
-    for user in run.rows["user_id"].drop_duplicates().head(100).tolist():
-        run.server.rank(user, posts[: run.config.serving.candidates])
+    users = run.rows["user_id"].drop_duplicates().head(100).tolist()
+    ranked = [run.server.rank(user, posts[: run.config.serving.candidates]) for user in users]
+    run.defaulted = float(np.mean([ranking.defaulted for ranking in ranked]))
 
 
 def _monitor(run: SystemRun) -> None:

@@ -85,7 +85,7 @@ def page() -> Iterator[Any]:
 
 def run_all(page: Any) -> None:
     """Kernel > Restart Kernel and Run All Cells, and wait until the last cell has run."""
-    count = sum(cell.kind == "code" for cell in read_source(SOURCE))
+    count = sum(cell.kind == "code" for cell in read_source(SOURCE)) + 1  # and the cell that fills the blanks
     last = page.locator(".jp-CodeCell").last.locator(".jp-InputPrompt")
     page.get_by_role("menuitem", name="Kernel", exact=True).click()
     page.get_by_role("menuitem", name=re.compile("Restart Kernel and Run All Cells")).click()

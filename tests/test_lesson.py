@@ -21,9 +21,10 @@ from mlsys import lesson
 from mlsys.cli import notebook as cli
 from mlsys.core import MlsysError
 from mlsys.lesson import CLAIM_MIME, RESULT_MIME, WIDGET_MIME, ClaimRefuted
+from mlsys.lesson import build as build_module
 from mlsys.lesson.build import build, difference, fill, from_bytes, notebook_path, picture, to_bytes, write
 from mlsys.lesson.check import check, compared
-from mlsys.lesson.run import NotebookError, assemble, execute, read_source
+from mlsys.lesson.run import NotebookError, assemble, execute, read_source, run_cells
 
 PIXEL = "iVBORw0KGgo="
 
@@ -517,9 +518,30 @@ def test_build_command_writes_notebook_and_picture_and_check_finds_them_fresh(
 def test_fresh_copy_has_no_outputs_and_hides_what_will_be_measured(checkout: Path) -> None:
     (source,) = cli.sources()
     notebook = from_bytes(cli.fresh_copy(source))
-    assert notebook.cells[0].source.startswith("> ▢ stands for a number")
+    assert notebook.cells[0].source.startswith("> ▢ is a number")
     assert "The mean is ▢ over ▢ rows" in notebook.cells[7].source
     assert not any(cell.get("outputs") or cell.get("execution_count") for cell in notebook.cells)
+    assert notebook.cells[-1].source.endswith("filled('01_tiny')")
+
+
+def test_the_last_cell_of_a_copy_fills_the_blanks_that_were_measured(
+    checkout: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    texts: list[str] = []
+    monkeypatch.setattr(build_module, "SOURCES", cli.sources()[0].parent)
+    monkeypatch.setattr(build_module, "display", lambda markdown: texts.append(markdown.data))
+    monkeypatch.setattr(build_module, "emitted", {"rows_1": 7})
+    build_module.filled("01_tiny")
+    assert any("The mean is ▢ over 7 rows" in text for text in texts)
+
+
+def test_a_refuted_claim_shows_the_readers_line_and_not_the_package(tmp_path: Path) -> None:
+    source = source_file(tmp_path, "# %%\nfrom mlsys.lesson import claim\n\nclaim('one is two', 1 == 2)\n")
+    notebook, error = run_cells(source, read_source(source))
+    (shown,) = [o for cell in notebook.cells for o in cell.outputs if o.output_type == "error"]
+    assert "line 3" in shown.traceback[0] and "claim('one is two', 1 == 2)" in shown.traceback[1]
+    assert len("\n".join(shown.traceback).splitlines()) < 8
+    assert "01_tiny.py:4" in str(error)
 
 
 def test_lab_never_overwrites_and_says_when_a_source_changed(

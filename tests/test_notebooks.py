@@ -20,6 +20,8 @@ SOURCES = sorted((FOLDER / "_source").glob("*.py"))
 PARAMETERS: dict[str, dict[str, dict[str, Any]]] = {
     "01_introduction": {
         "small": {"CURVE": [1_000, 30_000], "EVENTS": 6_000, "CONTRAST_SEEDS": 5},
+        "few events": {"CURVE": [1_000, 30_000], "EVENTS": 3_000},
+        "many events": {"CURVE": [1_000, 30_000], "EVENTS": 100_000},
         "second seed": {"SEED": 11},
     },
 }

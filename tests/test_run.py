@@ -33,6 +33,14 @@ def test_every_row_is_accounted_for_from_the_file_to_the_test_set(simulated: Pat
     assert funnel[5] + funnel[6] + run.split.gap.sum() == funnel[4]
 
 
+def test_the_score_plot_cuts_where_the_metrics_do(simulated: Path) -> None:
+    run = run_system(read_log(simulated, SIMULATED_LOG), SystemConfig())
+    said = run.scores[run.split.test] >= run.threshold
+    assert run.metrics["recall"].value == pytest.approx(
+        (said & (run.y[run.split.test] == 1)).sum() / (run.y[run.split.test]).sum()
+    )
+
+
 def test_leakage_claims_what_the_honest_join_does_not(simulated: Path) -> None:
     run = run_system(read_log(simulated, SIMULATED_LOG), SystemConfig())
     assert run.leaked.low > 0.85

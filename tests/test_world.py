@@ -59,6 +59,14 @@ def test_past_only_features_do_not_beat_chance(i: int) -> None:
     assert abs(estimate.value - 0.5) < 3.3 * (estimate.high - estimate.low) / 3.92, seed
 
 
+def test_the_interval_of_the_honest_auc_covers_chance_as_often_as_it_says() -> None:
+    covered = 0
+    for seed in range(FRESH[0], FRESH[0] + 60):
+        events = World(seed=seed).events(2_000)
+        covered += 0.5 in leakage(events[events["action"].notna()], list(feed_views()))[1]
+    assert covered >= 50, (covered, FRESH)  # 57 of 60 expected; fewer than 50 by chance: 1 in 2,000
+
+
 def test_the_leak_shrinks_with_events_per_entity() -> None:
     claimed = []
     for n in (1_000, 10_000, 100_000):

@@ -72,7 +72,7 @@ def alert_explorer(*, null_share: float, seeds: range) -> None:
     }
     explorer(
         draw,
-        threshold=ipywidgets.IntSlider(10, 2, 50, 1, description="page at a move of %", **wide),
+        threshold=ipywidgets.IntSlider(10, 2, 50, 1, description="page when moved by %", **wide),
         rows=ipywidgets.SelectionSlider(
             options=[100, 300, 1_000, 3_000, 10_000, 30_000], value=1_000, description="rows a day", **wide
         ),

@@ -30,7 +30,7 @@ def add_parser(commands: Any) -> None:
     parser = commands.add_parser(
         "calibrate",
         help="measure unit costs on this machine",
-        description="Measure what ranking, features and storage cost on this machine (about a minute) and write "
+        description="Measure what ranking, features and storage cost on this machine (about 20 seconds) and write "
         "unit_costs.json. Notebooks and capacity plans read that file, so rebuild the notebooks afterwards.",
         epilog="Example: python start.py calibrate && python start.py notebook build",
     )

@@ -18,6 +18,7 @@ from tqdm import tqdm
 from mlsys.core import MlsysError
 from mlsys.lesson import LAB_VARIABLE
 from mlsys.lesson.build import (
+    BLANK,
     PLACEHOLDER,
     build,
     difference,
@@ -29,11 +30,11 @@ from mlsys.lesson.build import (
     write,
 )
 from mlsys.lesson.check import check, compared
-from mlsys.lesson.run import NotebookError, assemble, kernel_environment, read_source
+from mlsys.lesson.run import Cell, NotebookError, assemble, kernel_environment, read_source
 
 ROOT = Path(__file__).resolve().parents[2]
-BLANK = "▢"
-FIRST_LINE = f"> {BLANK} stands for a number that you will measure by running this notebook.\n\n"
+FIRST_LINE = f"> {BLANK} is a number that you will measure. The last cell shows the text with your numbers.\n\n"
+LAST_CELL = "# The text again, with the numbers of your run\nfrom mlsys.lesson.build import filled\n\nfilled({!r})"
 
 SETTINGS = {"@jupyterlab/apputils-extension:notification": {"fetchNews": "false"}}
 """Defaults of JupyterLab: do not ask about news on the first start, fetch nothing from outside."""
@@ -163,7 +164,8 @@ def _state(source: Path, folder: Path) -> str:
 
 def fresh_copy(source: Path) -> bytes:
     """A source as a notebook without outputs, its measured numbers blank, marked with the source's hash."""
-    notebook = assemble(read_source(source))
+    cells = read_source(source)
+    notebook = assemble([*cells, Cell("code", LAST_CELL.format(source.stem), line=0)])
     for cell in notebook.cells:
         if cell.cell_type == "markdown":
             cell.source = PLACEHOLDER.sub(BLANK, cell.source)

@@ -40,8 +40,15 @@ def add_parser(commands: Any) -> None:
         "  python start.py run --set features.window_days=7 --set monitoring.min_psi=0.2",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--events", type=int, default=10_000, help="simulated impressions (default 10000)")
-    parser.add_argument("--seed", type=int, default=7, help="seed of the simulated world (default 7)")
+    parser.add_argument(
+        "--events",
+        type=int,
+        default=10_000,
+        help="impressions of the simulated log (default 10000); notebooks keep their own",
+    )
+    parser.add_argument(
+        "--seed", type=int, default=13, help="seed of the simulated log (default 13); notebooks keep their own"
+    )
     parser.add_argument("--log", type=Path, metavar="FILE", help="a CSV of impressions to use instead")
     parser.add_argument("--mapping", type=Path, metavar="FILE", help="TOML: which column is what (see README)")
     parser.add_argument("--max-events", type=int, default=2_000_000, metavar="N",
@@ -160,12 +167,17 @@ def _print_system(run: SystemRun, folder: Path) -> None:
         print(f"  note: {note}")
     for row in run.report.failures.itertuples():
         print(f"  VERIFICATION: {row.check} fails for {row.failing:,} rows, {row.share:.1%}; allowed {row.allowed:.1%}")
+    if not run.report.passed:
+        print("  the batch did not pass: in production it would be held; here training went on, to show you the rest")
     print(f"  AUC, features over the whole table   {run.leaked}   <- what leakage would have claimed")
     print(f"  AUC, the same features point in time {run.honest}")
     print(f"  AUC of the system                    {run.metrics['auc']}")
     print(f"  F1 at the best training threshold    {run.metrics['f1']}")
     rungs = ", ".join(f"{name} {count}" for name, count in sorted(run.server.rungs.items()))
-    print(f"  {sum(run.server.rungs.values())} users ranked, rungs: {rungs}")
+    print(
+        f"  {sum(run.server.rungs.values())} users ranked, rungs: {rungs}; "
+        f"training means stood in for {run.defaulted:.0%} of the values (unseen or expired)"
+    )
     drifted = run.drift.loc[run.drift["status"] == "DRIFT", "column"].tolist()
     judged = (run.drift["status"] != "TOO_FEW_ROWS").any()
     few = f"not judged, under {run.config.monitoring.min_rows} rows (--set monitoring.min_rows=...)"
@@ -173,7 +185,8 @@ def _print_system(run: SystemRun, folder: Path) -> None:
     limit, carried = run.config.serving.max_latency_ms, run.carried
     fits = "within" if carried["rank_ms"] <= limit else "OVER"
     print(
-        f"  {run.config.serving.replicas} replicas carry {carried['requests_per_second']:,.0f} requests/s of scoring, "
+        f"  {run.config.serving.replicas} replicas at half load carry {carried['requests_per_second']:,.0f} "
+        "requests/s of scoring, "
         f"{carried['rank_ms']:.2g} ms each: {fits} the {limit:g} ms promised"
     )
 
@@ -207,7 +220,7 @@ def _sections(run: SystemRun, outcomes: list[Outcome]) -> list[report.Section]:
          "The first two: same rows, split and features, only the join differs. The system's features have a window "
          "and expire.", metrics,
          plots.intervals(names, values, lows, highs, reference=0.5)),
-        ("Scores", "Scores of the rows after the cut.", None, plots.score_histogram(scores, float(np.median(scores)))),
+        ("Scores", "Scores of the rows after the cut.", None, plots.score_histogram(scores, run.threshold)),
         ("Drift", "Rows after the cut against rows before it.", run.drift.round(4),
          plots.drift_bars(run.drift["column"].tolist(), run.drift["psi"].to_numpy(), run.config.monitoring.min_psi)),
         ("What it costs", "Measured by `mlsys calibrate` on one machine.", None,

@@ -22,8 +22,8 @@ STAGES: dict[str, list[str]] = {
     "format": [PY, "-m", "ruff", "format", "--check", "."],
     "types": [PY, "-m", "mypy"],
     "tests": [*PYTEST, "-m", "not browser"],
-    "notebooks are fresh": [PY, "-m", "mlsys", "notebook", "build", "--check"],
-    "notebook outputs (nbval)": [
+    "fresh": [PY, "-m", "mlsys", "notebook", "build", "--check"],
+    "nbval": [
         *PYTEST, "--dist", "loadfile", "--nbval", "--nbval-current-env", "-p", "no:cacheprovider",
         "-o", "addopts=", "-W", "default", "notebooks",
     ],
@@ -36,7 +36,8 @@ def add_parser(commands: Any) -> None:
     parser = commands.add_parser(
         "test",
         help="run every check: lint, types, tests, notebooks, browser",
-        description="Run every check and end with what was skipped and why.",
+        description="Run every check and end with what was skipped and why. Stages: lint, format, types, tests, fresh "
+        "(do the sources give the committed notebooks, to the byte?), nbval (do outputs repeat?), browser.",
         epilog="Example: python start.py test --only tests",
     )
     parser.add_argument("--only", choices=sorted(STAGES), help="run one stage")
@@ -73,7 +74,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _cannot(stage: str) -> str | None:
     """Why a stage cannot say anything here, or None."""
-    if stage != "notebooks are fresh":
+    if stage != "fresh":
         return None
     if (platform.system(), platform.machine()) != ("Linux", "x86_64"):
         return "byte identity is promised on Linux x86-64 only; values are compared by the next stage"

@@ -12,6 +12,7 @@ import json
 import math
 import os
 import textwrap
+import traceback
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ from typing import Any
 
 import ipywidgets
 import numpy as np
+from IPython import get_ipython
 from IPython.display import display
 
 from mlsys.core import MlsysError
@@ -36,6 +38,13 @@ HOOD_LINES = 25
 class ClaimRefuted(MlsysError, AssertionError):
     """A conclusion of the notebook does not hold in this run."""
 
+    def _render_traceback_(self) -> list[str]:
+        """What IPython shows: the reader's own line, not the frames of this package."""
+        frames = traceback.extract_tb(self.__traceback__)
+        here = Path(__file__).parent.parent
+        own = next((f for f in reversed(frames) if here not in Path(f.filename).parents), frames[-1])
+        return [f"Cell In[{get_ipython().execution_count}], line {own.lineno}", f"    {own.line}", "", str(self)]
+
 
 @dataclass(frozen=True)
 class _Prediction:
@@ -45,6 +54,9 @@ class _Prediction:
 
 
 _predictions: dict[str, _Prediction] = {}
+
+emitted: dict[str, Any] = {}
+"""What `result` emitted in this kernel so far; `mlsys.lesson.build.filled` puts it into the prose."""
 
 
 def predict(name: str, question: str, *, low: float, high: float, default: float, unit: str = "") -> None:
@@ -107,6 +119,7 @@ def result(**values: float | int | bool | str) -> None:
     Floats keep 6 significant digits (4 in the text), because other CPUs differ in the last ones.
     """
     plain = {name: _plain(name, value) for name, value in values.items()}
+    emitted.update(plain)
     text = "\n".join(f"{name} = {number(value)}" for name, value in plain.items())
     _show({RESULT_MIME: plain, "text/plain": text})
 
@@ -122,8 +135,8 @@ def claim(text: str, holds: bool | np.bool_) -> None:
     if not holds:
         raise ClaimRefuted(
             f"refuted: {text}",
-            why="the inequality in this cell is false for these parameters and this code",
-            fix="read the numbers above; if you changed a parameter, you have found the claim's limit",
+            why="the inequality in the line above is false for these parameters and this code",
+            fix="print both sides; if you changed a parameter, you have found where the claim ends: say why",
         )
     _show({CLAIM_MIME: {"claim": text}, "text/plain": f"PROVED  {text}"})
 

@@ -12,13 +12,17 @@ from pathlib import Path
 from typing import Any
 
 import nbformat
+from IPython.display import Markdown, display
 from nbformat import NotebookNode
 
-from mlsys.lesson import WIDGET_MIME, number
+from mlsys.lesson import WIDGET_MIME, emitted, number
 from mlsys.lesson.run import METADATA, Cell, NotebookError, OnCell, read_source, results, run_cells
 
 PLACEHOLDER = re.compile(r"\{\{\s*(?P<name>[A-Za-z_]\w*)\s*(?::(?P<spec>[^{}]*))?\}\}")
 DIFFERENCE_LINES = 30
+SOURCES = Path(__file__).resolve().parents[2] / "notebooks" / "_source"
+BLANK = "▢"
+"""Stands for a number that the reader will measure."""
 
 
 def build(source: Path, on_cell: OnCell | None = None) -> bytes:
@@ -40,13 +44,15 @@ def build(source: Path, on_cell: OnCell | None = None) -> bytes:
     return to_bytes(notebook)
 
 
-def fill(source: Path, cell: Cell, values: dict[str, Any]) -> str:
-    """A markdown cell's text with every placeholder replaced by its value."""
+def fill(source: Path, cell: Cell, values: dict[str, Any], *, blank: bool = False) -> str:
+    """A markdown cell's text with every placeholder replaced by its value; without one: an error, or a blank."""
 
-    def replace(match: re.Match[str]) -> str:
+    def value_of(match: re.Match[str]) -> str:
         name, spec = match["name"], match["spec"]
         where = f"{source.name}:{cell.line + cell.source.count(chr(10), 0, match.start())}"
         if name not in values:
+            if blank:
+                return BLANK
             close = difflib.get_close_matches(name, values, n=1)
             raise NotebookError(
                 f"{where}: the prose names {{{{{name}}}}}, which no cell emitted",
@@ -62,7 +68,18 @@ def fill(source: Path, cell: Cell, values: dict[str, Any]) -> str:
                 fix="for example {{auc:.2f}}, {{share:.0%}}, {{rows:,}}",
             ) from None
 
-    return PLACEHOLDER.sub(replace, cell.source)
+    return PLACEHOLDER.sub(value_of, cell.source)
+
+
+def filled(slug: str) -> None:
+    """Show every paragraph and table of a notebook that has blanks, with the numbers of this run in them.
+
+    The last cell of a reader's copy calls it; what has not been measured yet stays blank.
+    """
+    source = SOURCES / f"{slug}.py"
+    for cell in read_source(source):
+        if cell.kind == "markdown" and PLACEHOLDER.search(cell.source):
+            display(Markdown(fill(source, cell, emitted, blank=True)))  # type: ignore[no-untyped-call]
 
 
 def _trim(cell: NotebookNode) -> None:
