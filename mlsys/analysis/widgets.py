@@ -67,8 +67,8 @@ def alert_explorer(*, null_share: float, seeds: range) -> None:
 
     wide: dict[str, Any] = {
         "continuous_update": False,
-        "style": {"description_width": "11em"},
-        "layout": {"width": "34em"},
+        "style": {"description_width": "13em"},
+        "layout": {"width": "36em"},
     }
     explorer(
         draw,
