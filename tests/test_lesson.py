@@ -562,7 +562,7 @@ def test_lab_never_overwrites_and_says_when_a_source_changed(
     command, env = started[0]
     assert {"--ServerApp.ip=127.0.0.1", "--ServerApp.port=9999", "--no-browser"} <= set(command)
     assert f"--ServerApp.root_dir={folder}" in command and env["MLSYS_LAB"] == "1"
-    assert "01_tiny.ipynb: your copy is up to date" in capsys.readouterr().out
+    assert "01_tiny.ipynb: a fresh copy for you" in capsys.readouterr().out
     copy = folder / "01_tiny.ipynb"
     mine = copy.read_bytes().replace(b"SEED = 7", b"SEED = 8")
     copy.write_bytes(mine)

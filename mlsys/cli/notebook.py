@@ -200,9 +200,10 @@ def _lab(arguments: Namespace) -> int:
     found = sources()
     for source in found:
         copy = folder / f"{source.stem}.ipynb"
-        if not copy.exists():
+        new = not copy.exists()
+        if new:
             write(copy, fresh_copy(source))
-        print(f"{copy.name}: {_state(source, folder)}", flush=True)
+        print(f"{copy.name}: {'a fresh copy for you' if new else _state(source, folder)}", flush=True)
     settings = folder / ".lab"
     write(settings / "overrides.json", json.dumps(SETTINGS).encode())
     command = [
