@@ -64,7 +64,7 @@ def test_the_interval_of_the_honest_auc_covers_chance_as_often_as_it_says() -> N
     for seed in range(FRESH[0], FRESH[0] + 60):
         events = World(seed=seed).events(2_000)
         covered += 0.5 in leakage(events[events["action"].notna()], list(feed_views()))[1]
-    assert covered >= 50, (covered, FRESH)  # 57 of 60 expected; fewer than 50 by chance: 1 in 2,000
+    assert covered >= 48, (covered, FRESH)  # 57 of 60 expected; fewer than 48 by chance: 1 in 100,000
 
 
 def test_the_leak_shrinks_with_events_per_entity() -> None:
