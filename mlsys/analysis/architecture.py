@@ -20,7 +20,6 @@ class Component(NamedTuple):
     name: str
     group: str
     why: str
-    layer: str
     step: int
     module: str
     entry: int | None
@@ -50,29 +49,29 @@ WATCH = "Monitoring and observability"
 
 COMPONENTS = (
     Component("Data collection", DATA, "A model knows only what was logged, in the form it was logged.",
-              "Data collection", 3, "mlsys.collection", 1, 1),
+              3, "mlsys.collection", 1, 1),
     Component("Data verification", DATA, "Bad rows do not raise errors; they train a bad model in silence.",
-              "Data processing", 3, "mlsys.verification", 1, 2),
+              3, "mlsys.verification", 1, 2),
     Component("Feature extraction", DATA, "A feature may use only what had arrived before the impression.",
-              "Data processing", 3, "mlsys.features.offline", 1, 3),
+              3, "mlsys.features.offline", 1, 3),
     Component("Feature store", DATA, "Training and serving must read one definition, or their values drift apart.",
-              "Feature store", 3, "mlsys.features", None, 4),
+              3, "mlsys.features", None, 4),
     Component("ML code", MODEL, "It turns feature rows into a score: the part everybody pictures first.",
-              "Model training infrastructure", 4, "mlsys.training", None, 5),
+              4, "mlsys.training", None, 5),
     Component("Evaluation pipeline", OPERATIONS, "It decides, with an interval, whether a model may ship.",
-              "Model training infrastructure", 5, "mlsys.evaluation", 2, 6),
+              5, "mlsys.evaluation", 2, 6),
     Component("Analysis tools", OPERATIONS, "A number that nobody can explain cannot be acted on.",
-              WATCH, 5, "mlsys.analysis", 7, None),
+              5, "mlsys.analysis", 7, None),
     Component("Serving infrastructure", OPERATIONS, "A good score that comes late is a wrong answer.",
-              "Model serving", 6, "mlsys.serving", 4, 8),
+              6, "mlsys.serving", 4, 8),
     Component("Monitoring", OPERATIONS, "The world changes after launch; labels tell you so days too late.",
-              WATCH, 7, "mlsys.monitoring", 3, 7),
+              7, "mlsys.monitoring", 3, 7),
     Component("Configuration", MANAGEMENT, "Most changes are settings, and a setting can break as much as code.",
-              "Orchestration", 7, "mlsys.config", 8, 9),
+              7, "mlsys.config", 8, 9),
     Component("Process management", MANAGEMENT, "Someone must run every job in order, retry it, and stop the rest.",
-              "Orchestration", 7, "mlsys.orchestration", 5, None),
+              7, "mlsys.orchestration", 5, None),
     Component("Resource management", MANAGEMENT, "Machines are bought before the traffic comes, and paid for after.",
-              "Orchestration", 7, "mlsys.capacity", 6, 9),
+              7, "mlsys.capacity", 6, 9),
 )  # fmt: skip
 """The twelve boxes, in the order in which notebook 01 meets them."""
 

@@ -65,7 +65,7 @@ diagrams.steps_strip()
 # The interview walks these seven steps, and notebooks 02 to 08 take one each. This notebook walks once around the
 # system that the steps build. Steps 1 and 2 for our case, in two sentences: *the product wants people to find posts
 # they enjoy, ranked in real time for every visit.* *So: input user, post and moment; output P(like); objective, a
-# ranking of the candidates by it; labels, what people did, hours late.*
+# ranking of the candidates by it; labels, what people did, known late.*
 
 # %% [markdown]
 # ## 1. The model is the small box
