@@ -229,8 +229,8 @@ def verify(events: pd.DataFrame, checks: Sequence[Check] = DEFAULT_CHECKS) -> Re
 
     Raises `SchemaError` if a column of `EVENT_SCHEMA` is missing.
 
-    >>> from mlsys.world import World
-    >>> report = verify(World(seed=7).events(1_000))
+    >>> from mlsys.world.noise import NoiseWorld
+    >>> report = verify(NoiseWorld(seed=7).events(1_000))
     >>> report.passed, len(report.clean), len(report.quarantine)
     (True, 1000, 0)
     """

@@ -4,12 +4,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from mlsys import World
 from mlsys.core import SchemaError, VirtualClock, conform, generator
+from mlsys.world.noise import NoiseWorld
 
 
 def test_conform_keeps_rows_order_and_extra_columns() -> None:
-    events = World(seed=1).events(50).assign(extra=range(50)).sample(frac=1, random_state=0)
+    events = NoiseWorld(seed=1).events(50).assign(extra=range(50)).sample(frac=1, random_state=0)
     conformed = conform(events)
     assert conformed["extra"].tolist() == events["extra"].tolist()
     assert conformed.index.equals(events.index)
@@ -33,7 +33,7 @@ def test_conform_keeps_rows_order_and_extra_columns() -> None:
 )
 def test_conform_refuses_instead_of_guessing(change, says) -> None:  # type: ignore[no-untyped-def]
     with pytest.raises(SchemaError, match=says) as raised:
-        conform(change(World(seed=1).events(10)))
+        conform(change(NoiseWorld(seed=1).events(10)))
     assert "do:" in str(raised.value)
 
 

@@ -6,11 +6,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mlsys import FeatureStore, World
+from mlsys import FeatureStore
 from mlsys.core import ACTIONS, UNKNOWN_ID, MlsysError
 from mlsys.features import Aggregation, Entity, FeatureService, FeatureView, Status
 from mlsys.features.definitions import feed_views
 from mlsys.features.online import StoreUnavailable
+from mlsys.world.noise import NoiseWorld
 
 START = np.datetime64("2026-01-01", "us")
 HOUR = np.timedelta64(3_600_000_000, "us")
@@ -157,12 +158,12 @@ def test_online_statuses_and_ages() -> None:
 def test_feature_order_is_the_asked_one_across_views() -> None:
     store = FeatureStore()
     store.apply(*feed_views())
-    store.ingest(World(users=20, posts=20).events(500))
-    store.materialize(World().end)
+    store.ingest(NoiseWorld(users=20, posts=20).events(500))
+    store.materialize(NoiseWorld().end)
     refs = ["post:total_likes", "user:like_rate", "post:unique_viewers", "user:total_actions"]
     keys = {"user_id": np.array([3]), "post_id": np.array([4])}
-    mixed = store.get_online_features(refs, keys, World().end)
-    single = [store.get_online_features([ref], keys, World().end).values[0, 0] for ref in refs]
+    mixed = store.get_online_features(refs, keys, NoiseWorld().end)
+    single = [store.get_online_features([ref], keys, NoiseWorld().end).values[0, 0] for ref in refs]
     assert mixed.values[0].tolist() == single
 
 
@@ -214,12 +215,12 @@ def test_an_outage_raises_its_own_error() -> None:
 
 def test_a_long_log_does_not_overflow_the_composite_key() -> None:
     """Two thousand entities times a millennium of microseconds exceeds int64; ranks of times do not."""
-    events = World(users=3_000_000, posts=10, days=365_000, seed=2).events(2_000)
+    events = NoiseWorld(users=3_000_000, posts=10, days=365_000, seed=2).events(2_000)
     store = FeatureStore()
     store.apply(FeatureView("user", USER, (Aggregation("events", "count"),)))
     store.ingest(events)
     last = events.sort_values("event_time").tail(1)
-    at = World(users=3_000_000, days=365_000).end
+    at = NoiseWorld(users=3_000_000, days=365_000).end
     asked = pd.DataFrame({"user_id": last["user_id"], "event_time": at})
     want = (events["user_id"] == last["user_id"].iloc[0]).sum()
     assert store.get_historical_features(asked, ["user:events"])["user:events"].iloc[0] == want

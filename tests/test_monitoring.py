@@ -7,10 +7,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import false_discovery_control, ks_2samp
 
-from mlsys import ModelMonitor, World, naive
+from mlsys import ModelMonitor, naive
 from mlsys.core import MlsysError
 from mlsys.monitoring import AlertPolicy, grade, psi, two_sample_ks
 from mlsys.monitoring.drift import benjamini_hochberg
+from mlsys.world.noise import NoiseWorld
 
 
 def test_psi_equals_its_definition() -> None:
@@ -40,7 +41,7 @@ def test_benjamini_hochberg_equals_scipy(p: list[float]) -> None:
 
 def healthy(seed: int, n: int) -> pd.DataFrame:
     rng = np.random.default_rng(seed)
-    events = World(seed=seed).events(n)
+    events = NoiseWorld(seed=seed).events(n)
     return pd.DataFrame({"device": events["device"], "age": rng.exponential(size=n), "flag": rng.random(n) < 0.1})
 
 

@@ -6,11 +6,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mlsys import World
 from mlsys.cli import main
 from mlsys.collection import read_log
 from mlsys.config import SystemConfig
 from mlsys.orchestration import SIMULATED_LOG, STEPS, run_system
+from mlsys.world.noise import NoiseWorld
 from mlsys.world.spoil import FAULTS, spoil
 
 DATA = Path(__file__).parent / "data"
@@ -19,7 +19,7 @@ DATA = Path(__file__).parent / "data"
 @pytest.fixture
 def simulated(tmp_path: Path) -> Path:
     path = tmp_path / "events.csv"
-    spoil(World(seed=9).events(5_000), each=20, seed=9).to_csv(path, index=False)
+    spoil(NoiseWorld(seed=9).events(5_000), each=20, seed=9).to_csv(path, index=False)
     return path
 
 
@@ -62,7 +62,7 @@ def test_a_real_log_goes_through_the_same_steps(tmp_path: Path, capsys: pytest.C
 
 
 def test_a_log_without_users_gets_features_of_posts_only(tmp_path: Path) -> None:
-    log = World(seed=2, users=20, posts=20).events(2_000)
+    log = NoiseWorld(seed=2, users=20, posts=20).events(2_000)
     log["action"] = np.where(log["action"] == "like", 1, 0)
     log[["post_id", "action", "event_time"]].to_csv(tmp_path / "log.csv", index=False)
     mapping = tmp_path / "log.toml"
@@ -102,7 +102,7 @@ def test_an_output_folder_that_cannot_be_is_one_clear_error(tmp_path: Path, caps
 
 
 def test_a_null_spike_is_reported_by_verification_and_by_the_monitor(tmp_path: Path) -> None:
-    events = World(seed=5).events(8_000)
+    events = NoiseWorld(seed=5).events(8_000)
     late = events.index > 5_600  # in the last days a client loses actions
     events["action"] = events["action"].where(~(late & (events.index % 2 == 0)))
     spoil(events, each=10, seed=5).to_csv(tmp_path / "log.csv", index=False)

@@ -4,15 +4,16 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from mlsys import FeatureStore, ModelServer, World
+from mlsys import FeatureStore, ModelServer
 from mlsys.core import MlsysError, VirtualClock
 from mlsys.features.definitions import feed_views
 from mlsys.training import LinearModel, label, time_split
+from mlsys.world.noise import NoiseWorld
 
 
 @pytest.fixture
 def parts() -> tuple[FeatureStore, LinearModel, VirtualClock, pd.DataFrame]:
-    world = World(users=50, posts=80, seed=4)
+    world = NoiseWorld(users=50, posts=80, seed=4)
     events = world.events(4_000)
     events = events[events["action"].notna()]
     store = FeatureStore()
@@ -123,7 +124,7 @@ def test_folded_weights_equal_scikit_learn_on_standardized_columns() -> None:
 
 
 def test_the_split_leaves_out_labels_that_were_still_under_way() -> None:
-    events = World(seed=3, days=3, delay_minutes=600).events(5_000)
+    events = NoiseWorld(seed=3, days=3, delay_minutes=600).events(5_000)
     split = time_split(events, 0.3)
     assert events["arrival_time"][split.train].max() < split.cut <= events["event_time"][split.test].min()
     assert split.gap.sum() > 100
@@ -133,7 +134,7 @@ def test_the_split_leaves_out_labels_that_were_still_under_way() -> None:
 
 def test_rows_without_an_action_have_no_label() -> None:
     with pytest.raises(MlsysError, match="no action"):
-        label(World(seed=3).events(100))
+        label(NoiseWorld(seed=3).events(100))
 
 
 def test_one_class_cannot_be_fitted() -> None:

@@ -21,12 +21,12 @@ from mlsys.verification import (
     unique,
     verify,
 )
-from mlsys.world import World
+from mlsys.world.noise import NoiseWorld
 
 
 @pytest.fixture
 def events() -> pd.DataFrame:
-    return World(seed=3).events(1_000)
+    return NoiseWorld(seed=3).events(1_000)
 
 
 def failing(events: pd.DataFrame, check: Check) -> list[int]:

@@ -18,11 +18,12 @@ import pandas as pd
 import sklearn
 from tqdm import tqdm
 
-from mlsys import FeatureStore, ModelServer, World, naive
+from mlsys import FeatureStore, ModelServer, naive
 from mlsys.capacity import UNIT_COSTS
 from mlsys.core import EVENT_SCHEMA, MlsysError, VirtualClock
 from mlsys.features.definitions import feed_views
 from mlsys.training import LinearModel, label
+from mlsys.world.noise import NoiseWorld
 
 
 def add_parser(commands: Any) -> None:
@@ -71,7 +72,7 @@ def run(arguments: argparse.Namespace) -> int:
 def measure(rounds: int) -> dict[str, float]:
     """Medians over interleaved rounds; names end in their unit. Bytes are the width of a row, not measured."""
     rows = 50_000
-    events = World(users=rows // 10, posts=rows // 2, seed=7).events(rows)
+    events = NoiseWorld(users=rows // 10, posts=rows // 2, seed=7).events(rows)
     kept = events[events["action"].notna()]
     users, posts = naive.extract_features(events.head(10_000))
     model = naive.train(events.head(10_000)).model
@@ -79,7 +80,7 @@ def measure(rounds: int) -> dict[str, float]:
     store = FeatureStore()
     store.apply(*feed_views())
     store.ingest(kept)
-    clock = VirtualClock(World(seed=7).end)
+    clock = VirtualClock(NoiseWorld(seed=7).end)
     store.materialize(clock.now())
     features = store.get_historical_features(kept, store.list_features())[store.list_features()]
     server = ModelServer(LinearModel.fit(features, label(kept)), store, clock=clock)

@@ -13,7 +13,6 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from mlsys import World
 from mlsys.analysis import plots, report
 from mlsys.capacity import unit_costs
 from mlsys.collection import Ingested, Mapping, read_log
@@ -21,6 +20,7 @@ from mlsys.config import SystemConfig
 from mlsys.core import MlsysError
 from mlsys.lesson.run import Outcome, execute
 from mlsys.orchestration import SIMULATED_LOG, STEPS, SystemRun, run_system
+from mlsys.world.noise import NoiseWorld
 from mlsys.world.spoil import spoil
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -107,7 +107,7 @@ def _read(arguments: argparse.Namespace, folder: Path) -> Ingested:
                 f"--events {arguments.events}", why="below 1000 nothing can be judged", fix="--events 10000"
             )
         path = folder / "events.csv"
-        world = World(seed=arguments.seed)
+        world = NoiseWorld(seed=arguments.seed)
         log = spoil(world.events(arguments.events), each=arguments.events // 100, seed=arguments.seed)
         log.to_csv(path, index=False, lineterminator="\n")
     else:

@@ -16,11 +16,11 @@ from mlsys.features.online import OnlineFeatures, OnlineTable, StoreUnavailable
 class FeatureStore:
     """Registers features, joins them to labels point in time, and serves them.
 
-    >>> from mlsys.world import World
+    >>> from mlsys.world.noise import NoiseWorld
     >>> from mlsys.features.definitions import feed_views
     >>> store = FeatureStore()
     >>> store.apply(*feed_views())
-    >>> events = World(users=50, posts=50).events(1_000)
+    >>> events = NoiseWorld(users=50, posts=50).events(1_000)
     >>> store.ingest(events)
     >>> rows = store.get_historical_features(events.tail(2), ["user:like_rate", "post:total_likes"])
     >>> list(rows.columns[-2:]), len(rows)

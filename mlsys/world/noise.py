@@ -21,8 +21,8 @@ ACTION_SHARES = {"like": 0.15, "dislike": 0.05, "view": 0.60, "share": 0.05, Non
 DEVICE_SHARES = {"iOS": 0.40, "Android": 0.35, "Web": 0.20, None: 0.05}
 
 
-class World:
-    """A feed with known truth.
+class NoiseWorld:
+    """A log of dice rolls: users, posts and actions all independent of each other.
 
     Parameters
     ----------
@@ -32,7 +32,7 @@ class World:
     start : first instant, UTC.
     seed : same seed, same rows.
 
-    >>> World(users=10, posts=20, seed=7).events(3)[["event_id", "user_id", "post_id", "action"]]
+    >>> NoiseWorld(users=10, posts=20, seed=7).events(3)[["event_id", "user_id", "post_id", "action"]]
        event_id  user_id  post_id action
     0         0       ...
     """

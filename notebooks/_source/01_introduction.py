@@ -36,7 +36,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from mlsys import FeatureStore, ModelMonitor, ModelServer, World, naive
+from mlsys import FeatureStore, ModelMonitor, ModelServer, naive
+from mlsys.world.noise import NoiseWorld
 from mlsys.analysis import anatomy, architecture, diagrams, plots, reference
 from mlsys.analysis.widgets import alert_explorer
 from mlsys.capacity import LATENCY_CLASSES_MS, Assumptions, plan, unit_costs
@@ -55,7 +56,7 @@ from mlsys.training import LinearModel, label
 from mlsys.verification import verify
 from mlsys.world.spoil import FAULTS, spoil
 
-world = World(seed=SEED)
+world = NoiseWorld(seed=SEED)
 events = world.events(EVENTS)
 
 # %%
