@@ -21,6 +21,9 @@ from mlsys.core import MlsysError
 FLAGS = ("serve_popularity",)
 """`serve_popularity`: the kill switch; the server ranks by popularity and leaves the model alone."""
 
+CHOICES = {"training.estimator": ("trees", "linear"), "training.objective": ("like", "value")}
+"""Settings that are one of a few words."""
+
 
 class ConfigError(MlsysError):
     """A setting is unknown, of the wrong type, or out of range."""
@@ -44,19 +47,34 @@ class FeatureConfig:
 
 @dataclass(frozen=True)
 class TrainingConfig:
-    """How much log a model is trained on, in days before the cut, and the share of rows it is tested on."""
+    """What a model is trained on and judged by.
+
+    lookback_days, max_rows : how far back training rows go, and at most how many of them, the newest first.
+    test_share : the share of a log's rows, the last in time, that its model is tested on.
+    estimator : "trees" or "linear".
+    objective : "like" ranks by P(like); "value" by P(like) + P(share) - 2 P(dislike).
+    every_days : the daily loop trains so often; 0: once, and never again.
+    tolerance : how much test AUC a new model may lose against the one that serves.
+    """
 
     lookback_days: int = 30
+    max_rows: int = 100_000
     test_share: float = 0.3
+    estimator: str = "trees"
+    objective: str = "like"
+    every_days: int = 1
+    tolerance: float = 0.01
 
 
 @dataclass(frozen=True)
 class ServingConfig:
-    """The latency promise (p99, milliseconds), replicas, and candidates ranked per request."""
+    """The latency promise (p99, milliseconds), replicas, candidates ranked per request, and `explore`: the share of
+    sessions whose order is shuffled, so that the log knows about posts that the model would not show."""
 
     max_latency_ms: float = 50.0
     replicas: int = 10
     candidates: int = 500
+    explore: float = 0.02
 
 
 @dataclass(frozen=True)
@@ -88,6 +106,7 @@ class SystemConfig:
     def __post_init__(self) -> None:
         positive = (
             "training.lookback_days",
+            "training.max_rows",
             "serving.max_latency_ms",
             "serving.replicas",
             "serving.candidates",
@@ -95,6 +114,8 @@ class SystemConfig:
         not_negative = (
             "features.window_days",
             "features.ttl_days",
+            "training.every_days",
+            "training.tolerance",
             "monitoring.min_psi",
             "monitoring.min_rows",
         )
@@ -103,6 +124,11 @@ class SystemConfig:
         wrong = {key: "above 0" for key in positive if not values[key] > 0}
         wrong |= {key: "0 or more" for key in not_negative if not values[key] >= 0}
         wrong |= {key: "between 0 and 1" for key in shares if not 0 < values[key] < 1}
+        if not 0 <= values["serving.explore"] <= 1:
+            wrong["serving.explore"] = "from 0 to 1"
+        for key, allowed in CHOICES.items():
+            if values[key] not in allowed:
+                wrong[key] = f"one of {', '.join(allowed)}"
         if not set(values["flags"]) <= set(FLAGS):
             wrong["flags"] = f"among {', '.join(FLAGS)}"
         for key, what in wrong.items():

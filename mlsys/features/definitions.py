@@ -8,8 +8,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+
+import numpy as np
 
 from mlsys.core import MlsysError
 
@@ -84,6 +86,28 @@ class FeatureView:
 
 
 @dataclass(frozen=True)
+class OnDemandView:
+    """Features computed from the request itself, by one function for training and for serving.
+
+    `compute` gets the columns `inputs`, each (n,), and returns float32 (n, features); NaN where it cannot tell.
+
+    >>> def age(columns): return ((columns["event_time"] - columns["created"]) / 3.6e9)[:, None].astype(np.float32)
+    >>> OnDemandView("request", ("age_hours",), ("event_time", "created"), age).refs
+    ('request:age_hours',)
+    """
+
+    name: str
+    features: tuple[str, ...]
+    inputs: tuple[str, ...]
+    compute: Callable[[Mapping[str, np.ndarray]], np.ndarray]
+
+    @property
+    def refs(self) -> tuple[str, ...]:
+        """Feature references, `view:feature`, in order."""
+        return tuple(f"{self.name}:{feature}" for feature in self.features)
+
+
+@dataclass(frozen=True)
 class FeatureService:
     """The features one model uses, in the order in which it uses them."""
 
@@ -111,3 +135,29 @@ def feed_views(
     if user:
         views.insert(0, FeatureView("user", Entity("user", "user_id"), (actions, like("like_rate", "mean")), ttl_days))
     return views
+
+
+def ranking_views(*, window_days: float = 7.0, ttl_days: float | None = None) -> Sequence[FeatureView | OnDemandView]:
+    """What a ranker of the simulated feed may know: the past of user, post, creator and user × topic, and the request.
+
+    Needs the columns of `Catalogue.join`.
+    """
+
+    def view(name: str, join_key: str) -> FeatureView:
+        rate = Aggregation("like_rate", "mean", column="action", equals="like", window_days=window_days)
+        count = Aggregation("impressions", "count", column="action", window_days=window_days)
+        return FeatureView(name, Entity(name, join_key), (rate, count), ttl_days)
+
+    keys = {"user": "user_id", "post": "post_id", "creator": "creator_id", "user_topic": "user_topic"}
+    request = OnDemandView(
+        "request", ("age_days", "length", "web"), ("event_time", "created", "length", "device_code"), _request
+    )
+    return [*(view(name, key) for name, key in keys.items()), request]
+
+
+def _request(columns: Mapping[str, np.ndarray]) -> np.ndarray:
+    """Age of the post, its length, and whether the reader is on the web (NaN: not recorded)."""
+    age = (columns["event_time"] - columns["created"]) / 86_400e6
+    device = columns["device_code"]
+    web = np.where(device < 0, np.nan, device == 2)
+    return np.stack([age, columns["length"], web], axis=1).astype(np.float32)

@@ -8,9 +8,9 @@ import numpy as np
 import pandas as pd
 
 from mlsys.core import MlsysError, conform, microseconds
-from mlsys.features.definitions import FeatureService, FeatureView
+from mlsys.features.definitions import FeatureService, FeatureView, OnDemandView
 from mlsys.features.offline import NEVER, PointInTimeView
-from mlsys.features.online import OnlineFeatures, OnlineTable, StoreUnavailable
+from mlsys.features.online import OnlineFeatures, OnlineTable, Status, StoreUnavailable
 
 
 class FeatureStore:
@@ -28,7 +28,7 @@ class FeatureStore:
     """
 
     def __init__(self) -> None:
-        self._views: dict[str, FeatureView] = {}
+        self._views: dict[str, FeatureView | OnDemandView] = {}
         self._services: dict[str, FeatureService] = {}
         self._events: list[pd.DataFrame] = []
         self._offline: dict[str, PointInTimeView] = {}
@@ -36,10 +36,10 @@ class FeatureStore:
         self.available = True
         """False makes the online store fail, as an outage would."""
 
-    def apply(self, *definitions: FeatureView | FeatureService) -> None:
+    def apply(self, *definitions: FeatureView | OnDemandView | FeatureService) -> None:
         """Register views and services; a service may only name features that exist, also after a redefinition."""
         for d in definitions:
-            if isinstance(d, FeatureView):
+            if not isinstance(d, FeatureService):
                 self._views[d.name] = d
                 self._offline.pop(d.name, None)
                 self._online.pop(d.name, None)
@@ -48,7 +48,7 @@ class FeatureStore:
         for service in self._services.values():
             self._resolve(service.features)
 
-    def list_feature_views(self) -> list[FeatureView]:
+    def list_feature_views(self) -> list[FeatureView | OnDemandView]:
         """Registered views, in order of registration."""
         return list(self._views.values())
 
@@ -61,27 +61,48 @@ class FeatureStore:
         self._events.append(conform(events))
         self._offline.clear()
 
-    def get_historical_features(self, entity_df: pd.DataFrame, features: str | Sequence[str]) -> pd.DataFrame:
+    def expire(self, before: np.datetime64) -> None:
+        """Forget events that happened before an instant: what no window reaches any more."""
+        self._events = [events[events["event_time"] >= before] for events in self._events]
+        self._offline.clear()
+
+    def get_historical_features(
+        self, entity_df: pd.DataFrame, features: str | Sequence[str], *, every: np.timedelta64 | None = None
+    ) -> pd.DataFrame:
         """Each row's features as they were known just before its `event_time`.
 
         Rows in = rows out, order and index kept, whatever is found. `features`: a service's name or `view:feature`
         references. NaN where nothing was known or all that was known had outlived the view's TTL.
+
+        `every`: features are put online only so often (counted from 1970), so ask for what had been known at the
+        last time before the event. A model trained on fresher values than it is served has seen better days.
         """
         refs = self._resolve(features)
-        time = microseconds(self._column(entity_df, "event_time"))
+        asked = time = microseconds(self._column(entity_df, "event_time"))
+        if every is not None:
+            asked = time - time % int(every / np.timedelta64(1, "us"))
         columns: dict[str, np.ndarray] = {}
         for view in self._views_of(refs):
+            if isinstance(view, OnDemandView):
+                inputs = {name: self._column(entity_df, name).to_numpy() for name in view.inputs}
+                columns.update(zip(view.refs, view.compute({**inputs, "event_time": time}).T, strict=True))
+                continue
             entity = self._column(entity_df, view.entity.join_key).to_numpy(np.int64)
-            values, newest = self._view(view).values(entity, time)
+            values, newest = self._view(view).values(entity, asked)
             if view.ttl_days is not None:
-                values[time - newest > view.ttl_days * 86_400e6] = np.nan
+                values[asked - newest > view.ttl_days * 86_400e6] = np.nan
             columns.update(zip(view.refs, values.T, strict=True))
         return entity_df.assign(**{ref: columns[ref] for ref in refs})
 
-    def materialize(self, end: np.datetime64) -> int:
-        """Compute every entity's vector as known at `end` and put it online. Returns the number of vectors."""
+    def materialize(self, end: np.datetime64, feature_views: Sequence[str] | None = None) -> int:
+        """Compute every entity's vector as known at `end` and put it online. Returns the number of vectors.
+
+        `feature_views`: only these; None means all.
+        """
         stop, count = int(microseconds(end)), 0
         for view in self._views.values():
+            if isinstance(view, OnDemandView) or (feature_views is not None and view.name not in feature_views):
+                continue
             offline = self._view(view)
             values, newest = offline.values(offline.ids, np.full(len(offline.ids), stop))
             keep = newest > NEVER
@@ -106,6 +127,12 @@ class FeatureStore:
         refs, at = self._resolve(features), int(microseconds(now))
         parts = {}
         for view in self._views_of(refs):
+            if isinstance(view, OnDemandView):
+                values = view.compute({name: entity_rows[name] for name in view.inputs})
+                status = np.where(np.isnan(values), Status.NULL_VALUE, Status.PRESENT).astype(np.int8)
+                age = np.zeros(len(values))
+                parts.update({ref: (values[:, i], status[:, i], age) for i, ref in enumerate(view.refs)})
+                continue
             if view.name not in self._online:
                 raise MlsysError(
                     f"view {view.name!r} is not online",
@@ -157,7 +184,7 @@ class FeatureStore:
             )
         return list(features)
 
-    def _views_of(self, refs: Sequence[str]) -> list[FeatureView]:
+    def _views_of(self, refs: Sequence[str]) -> list[FeatureView | OnDemandView]:
         return [self._views[name] for name in dict.fromkeys(ref.split(":")[0] for ref in refs)]
 
     @staticmethod

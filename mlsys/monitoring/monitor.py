@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -46,8 +47,31 @@ class ModelMonitor:
         self, reference: pd.DataFrame, *, min_psi: float = 0.1, rate: float = 0.01, min_rows: int = 200
     ) -> None:
         self.min_psi, self.rate, self.min_rows = min_psi, rate, min_rows
+        self.limits: dict[str, float] = {}
         self._enough = len(reference) >= max(min_rows, 1)
         self._reference = {name: _summarize(reference[name]) for name in reference.columns}
+
+    @classmethod
+    def from_days(
+        cls,
+        days: Sequence[pd.DataFrame],
+        *,
+        margin: float = 2.0,
+        min_psi: float = 0.1,
+        rate: float = 0.01,
+        min_rows: int = 200,
+    ) -> ModelMonitor:
+        """A monitor whose reference is several healthy days.
+
+        Rows of a day are not independent: two hundred creators stand behind thousands of them. So each column's
+        limit is `margin` times the largest PSI that one healthy day shows against the others, at least `min_psi`.
+        """
+        monitor = cls(pd.concat(days), min_psi=min_psi, rate=rate, min_rows=min_rows)
+        for i, day in enumerate(days):
+            others = cls(pd.concat([*days[:i], *days[i + 1 :]]), min_rows=min_rows).check(day)
+            for name, value in zip(others["column"], others["psi"], strict=True):
+                monitor.limits[name] = max(monitor.limits.get(name, min_psi), margin * value)
+        return monitor
 
     def check(self, current: pd.DataFrame) -> pd.DataFrame:
         """One row per reference column: psi, p, missing share, status (OK, DRIFT, TOO_FEW_ROWS), worst first."""
@@ -67,7 +91,8 @@ class ModelMonitor:
                 )
         rows = [(name, *_compare(summary, current[name])) for name, summary in self._reference.items()]
         report = pd.DataFrame(rows, columns=["column", "psi", "p", "missing"])
-        drifted = (report["psi"] >= self.min_psi) & benjamini_hochberg(report["p"].to_numpy(), self.rate)
+        limit = report["column"].map(self.limits).fillna(self.min_psi)
+        drifted = (report["psi"] >= limit) & benjamini_hochberg(report["p"].to_numpy(), self.rate)
         report["status"] = np.where(drifted, "DRIFT", "OK")
         if not self._enough or len(current) < max(self.min_rows, 1):
             report["status"] = "TOO_FEW_ROWS"

@@ -12,14 +12,16 @@ rung of the ladder that can answer answers, and the response names it:
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
 from mlsys.core import Clock, MlsysError
-from mlsys.features.online import Status, StoreUnavailable
+from mlsys.features.catalogue import Catalogue
+from mlsys.features.online import OnlineFeatures, Status, StoreUnavailable
 from mlsys.features.store import FeatureStore
-from mlsys.training.models import LinearModel
+from mlsys.training.models import Model
 
 
 @dataclass(frozen=True)
@@ -45,12 +47,23 @@ class Ranking:
 class ModelServer:
     """Serves one model from one feature store on a clock that is passed in.
 
-    `rungs` counts how often each rung answered. Scores are rounded to 1e-6 and ties broken by post id, so that the
-    same request gets the same order on every machine.
+    `catalogue` joins what features are looked up by, and computed from, to the ids of a request. `observer` is told
+    the features and scores of every answer: what monitoring reads. `rungs` counts how often each rung answered.
+    Scores are rounded to 1e-6 and ties broken by post id, so that the same request gets the same order everywhere.
     """
 
-    def __init__(self, model: LinearModel, store: FeatureStore, *, clock: Clock, flags: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self,
+        model: Model,
+        store: FeatureStore,
+        *,
+        clock: Clock,
+        flags: tuple[str, ...] = (),
+        catalogue: Catalogue | None = None,
+        observer: Callable[[OnlineFeatures, np.ndarray], None] | None = None,
+    ) -> None:
         self.model, self.store, self.clock, self.flags = model, store, clock, flags
+        self.catalogue, self.observer = catalogue, observer
         self.rungs: Counter[str] = Counter()
         self._popularity: tuple[np.ndarray, np.ndarray] = (np.zeros(0, np.int64), np.zeros(0))
 
@@ -84,22 +97,30 @@ class ModelServer:
         self.rungs[rung] += 1
         return Prediction(float(scores[0]), rung, self.model.version)
 
-    def score(self, users: np.ndarray, posts: np.ndarray) -> tuple[np.ndarray, float | None]:
+    def score(
+        self, users: np.ndarray, posts: np.ndarray, context: Mapping[str, np.ndarray] | None = None
+    ) -> tuple[np.ndarray, float | None]:
         """Scores of many (user, post) pairs, float64 (n,), and the share of values that defaults stood in for.
+
+        `context`: columns (n,) that come with the request, such as device_code and event_time.
 
         The share is None when the store did not answer, or the flag `serve_popularity` (the kill switch) is on:
         scores are then likes in the popularity snapshot.
         """
         if "serve_popularity" in self.flags:
             return self._likes(posts), None
+        rows = {"user_id": users, "post_id": posts, **(context or {})}
+        if self.catalogue is not None:
+            rows = self.catalogue.join(rows)
         try:
-            answer = self.store.get_online_features(
-                self.model.signature.features, {"user_id": users, "post_id": posts}, self.clock.now()
-            )
+            answer = self.store.get_online_features(self.model.signature.features, rows, self.clock.now())
         except StoreUnavailable:
             return self._likes(posts), None
         defaulted = float((answer.status != Status.PRESENT).mean())
-        return self.model.predict_array(answer.values), defaulted
+        scores = self.model.predict_array(answer.values)
+        if self.observer is not None:
+            self.observer(answer, scores)
+        return scores, defaulted
 
     def _likes(self, posts: np.ndarray) -> np.ndarray:
         ids, likes = self._popularity
