@@ -58,7 +58,7 @@ class TrainingConfig:
     """
 
     lookback_days: int = 30
-    max_rows: int = 100_000
+    max_rows: int = 60_000
     test_share: float = 0.3
     estimator: str = "trees"
     objective: str = "like"

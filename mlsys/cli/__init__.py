@@ -1,4 +1,4 @@
-"""`mlsys run | test | lab | notebook | calibrate`: one module per command, each with its own `add_parser`."""
+"""`mlsys run | world | lab | notebook | test | calibrate`: one module per command, each with its own `add_parser`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from mlsys.core import MlsysError
 
 def main(argv: list[str] | None = None) -> int:
     """Run one command; a `MlsysError` is printed as it stands (what, why, what to do), without a traceback."""
-    from mlsys.cli import calibrate, notebook, run, test
+    from mlsys.cli import calibrate, notebook, run, test, world
 
     parser = argparse.ArgumentParser(
         prog="mlsys",
@@ -18,7 +18,7 @@ def main(argv: list[str] | None = None) -> int:
         epilog="Start with `run`, then `lab`. Every command explains itself with --help.",
     )
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for module in (run, notebook, test, calibrate):
+    for module in (run, world, notebook, test, calibrate):
         module.add_parser(commands)
     arguments = parser.parse_args(argv)
     try:

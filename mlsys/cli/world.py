@@ -18,15 +18,14 @@ from tqdm import tqdm
 import mlsys.world as world_package
 from mlsys.analysis import feed, report
 from mlsys.core import MlsysError
-from mlsys.world import KINDS, Oracle, Popularity, Random, World, behaviour, recency
+from mlsys.orchestration.measures import LIKE, VALUE
+from mlsys.world import KINDS, Popularity, Random, World, behaviour, recency
 from mlsys.world.parameters import SCENARIOS
+from mlsys.world.rankers import Ranker
 from mlsys.world.truth import expected_auc
 
 DAYS, REPEATS = 10, 5
 """Days of random ranking before anything is measured, and draws of the day that is."""
-
-VALUE = {"like": 1.0, "share": 1.0, "dislike": -2.0}
-"""What the value oracle maximizes."""
 
 
 def add_parser(commands: Any) -> None:
@@ -118,8 +117,7 @@ def measure(world: World) -> Measured:
             popularity.observe(day.log)
             came = np.union1d(came, day.log["user_id"])
             bar.update()
-        rankers = [Random(), recency(world.posts.created), popularity, Oracle("like oracle"),
-                   Oracle("value oracle", VALUE)]  # fmt: skip
+        rankers: list[Ranker] = [Random(), recency(world.posts.created), popularity, LIKE, VALUE]
         value = world.value(rankers, repeats=REPEATS)
         bar.update()
     once = ~day.log["event_id"].duplicated().to_numpy()  # a repeated delivery is no impression
@@ -137,7 +135,7 @@ def summary(world: World, measured: Measured) -> pd.DataFrame:
         "sessions of the most active tenth": f"{feed.top_share(rate):.0%}",
         "P(like) of a random impression": f"{measured.p_like.mean():.3f}",
         "Bayes AUC, position known": f"{measured.bayes_auc:.3f}",
-        **{f"likes, enjoyment per session: {name}": f"{likes[name]:.2f}, {joy[name]:+.2f}" for name in likes.index},
+        **{f"likes, enjoyment per session: {one}": f"{likes[one]:.2f}, {feed.signed(joy[one])}" for one in likes.index},
         "users less satisfied than they began": f"{(measured.satisfaction < 0).mean():.0%}",
     }
     return pd.DataFrame(rows.items(), columns=["number", "value"])
@@ -227,7 +225,7 @@ def _kinds() -> pd.DataFrame:
 
 
 def _weights() -> str:
-    return " ".join(f"{weight:+g}·{name}" for name, weight in VALUE.items())
+    return " ".join(f"{weight:+g}·{name}" for name, weight in VALUE.weights.items())
 
 
 def _not_negative(option: str, seed: int) -> None:

@@ -36,6 +36,10 @@ class FeatureStore:
         self.available = True
         """False makes the online store fail, as an outage would."""
 
+    def __getstate__(self) -> dict[str, object]:
+        """What is pickled: not the sorted copies of the events, which are made again when they are needed."""
+        return {**vars(self), "_offline": {}}
+
     def apply(self, *definitions: FeatureView | OnDemandView | FeatureService) -> None:
         """Register views and services; a service may only name features that exist, also after a redefinition."""
         for d in definitions:

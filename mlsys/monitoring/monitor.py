@@ -67,10 +67,14 @@ class ModelMonitor:
         limit is `margin` times the largest PSI that one healthy day shows against the others, at least `min_psi`.
         """
         monitor = cls(pd.concat(days), min_psi=min_psi, rate=rate, min_rows=min_rows)
-        for i, day in enumerate(days):
-            others = cls(pd.concat([*days[:i], *days[i + 1 :]]), min_rows=min_rows).check(day)
-            for name, value in zip(others["column"], others["psi"], strict=True):
-                monitor.limits[name] = max(monitor.limits.get(name, min_psi), margin * value)
+        for name, summary in monitor._reference.items():
+            if isinstance(summary, _Numeric):
+                counts = np.stack([_bins(day[name].to_numpy(np.float64), summary.edges) for day in days])
+            else:
+                counts = np.stack([_counts(day[name], summary.names) for day in days])
+            others = counts.sum(axis=0) - counts
+            apart = [psi(o / max(o.sum(), 1), c / max(c.sum(), 1)) for o, c in zip(others, counts, strict=True)]
+            monitor.limits[name] = max(min_psi, margin * max(apart))
         return monitor
 
     def check(self, current: pd.DataFrame) -> pd.DataFrame:
@@ -137,9 +141,14 @@ def _compare(reference: _Numeric | _Categorical, column: pd.Series) -> tuple[flo
 
 def _shares(values: np.ndarray, edges: np.ndarray) -> np.ndarray:
     """Shares per quantile bin, and last the share of missing values."""
+    return np.asarray(_bins(values, edges) / max(len(values), 1))
+
+
+def _bins(values: np.ndarray, edges: np.ndarray) -> np.ndarray:
+    """Rows per quantile bin, and last the missing ones."""
     present = values[~np.isnan(values)]
     counts = np.bincount(np.searchsorted(edges, present, side="right"), minlength=len(edges) + 1)
-    return np.append(counts, len(values) - len(present)) / max(len(values), 1)
+    return np.append(counts, len(values) - len(present))
 
 
 def _counts(column: pd.Series, names: tuple[str, ...]) -> np.ndarray:

@@ -13,15 +13,16 @@ The world is simulated, the system is not: it is the same store, model, server a
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from mlsys.collection.inbox import Inbox
 from mlsys.config import SystemConfig
-from mlsys.core import VirtualClock
+from mlsys.core import EVENT_SCHEMA, VirtualClock
 from mlsys.evaluation import Estimate, auc
 from mlsys.features import FeatureStore
 from mlsys.features.catalogue import Catalogue
@@ -32,7 +33,7 @@ from mlsys.serving import ModelServer
 from mlsys.training import LinearModel, TreeModel, ValueModel
 from mlsys.training.registry import RegisteredModel, Registry
 from mlsys.verification import verify
-from mlsys.world import Incident, Oracle, Popularity, Random, World
+from mlsys.world import Day, Incident, Oracle, Popularity, Random, World
 
 DAY = np.timedelta64(1, "D")
 RANDOM_DAYS, WARM_UP = 7, 21
@@ -48,7 +49,7 @@ VALUE = {"like": 1.0, "share": 1.0, "dislike": -2.0}
 
 @dataclass
 class Training:
-    """Training rows of one day: features float32 (n, F), action codes int8 (n,)."""
+    """Training rows of one day: features float32 (n, F), index event_id; action category (n,), never null."""
 
     features: pd.DataFrame
     action: pd.Series
@@ -60,17 +61,15 @@ class DailyLoop:
 
     >>> from mlsys.config import SystemConfig
     >>> loop = DailyLoop(SystemConfig.load(overrides={"training.estimator": "linear"}), seed=13, users=200)
-    >>> row = loop.step()
-    >>> bool(row["random_share"] < row["share_of_oracle"] < 1), row["gate"]
-    (True, 'promoted')
+    >>> row = loop.run(1).iloc[0]
+    >>> bool(row["random_share"] < row["share_of_oracle"] < 1)
+    True
     """
 
     config: SystemConfig
     seed: int = 13
     users: int = 2_000
     incidents: Sequence[Incident] = ()
-    world: World = field(init=False)
-    store: FeatureStore = field(init=False)
     history: list[dict[str, object]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -80,55 +79,89 @@ class DailyLoop:
         self.store.apply(*ranking_views(window_days=self.config.features.window_days or 7.0))
         self.popularity, self.rows = Popularity(), dict[int, Training]()
         self.alerts: list[str] = []
+        self._visitors: list[np.ndarray] = []
         self._healthy: list[tuple[pd.DataFrame, float]] = []
         self._unhealthy: list[tuple[pd.DataFrame, float]] = []
-        self._online = self.world.now
-        for _ in range(RANDOM_DAYS):
-            catalogue = self._catalogue()
-            self._night(self.world.step(Random()).log, catalogue)
-        for _ in range(WARM_UP - RANDOM_DAYS):
-            self.step()
-            if self.day <= 1 - HEALTHY_DAYS:
-                self._healthy.clear()
-        self.history.clear()
+        self._refreshed = self.world.now
 
     @property
     def day(self) -> int:
-        """The day that `step` will run, from 1."""
+        """The day that `step` will run: below 1 while the system warms up."""
         return self.world.day - WARM_UP + 1
 
     def frame(self) -> pd.DataFrame:
-        """One row per day so far."""
-        return pd.DataFrame(self.history)
+        """One row per day from day 1 on.
 
-    def step(self) -> dict[str, object]:
-        """One day and the night after it. Returns the day's row of `frame`."""
-        world, day, served = self.world, self.day, self._serve()
-        version = self.registry.aliases.get("champion", "none")
-        offline = self.registry.metrics.get(version, {})
-        result = world.step(served, explore=self.config.serving.explore, against=[Random(), Oracle()])
-        online = result.value.loc["server"]
-        gate = self._night(result.log, served.server.catalogue or self._catalogue())
-        self._monitor(served, float(online["like"]))
-        answered = sum(served.rungs.values()) or 1.0
-        row: dict[str, object] = {
-            "day": day,
-            "share_of_oracle": online["like"] / result.value.loc["oracle", "like"],
-            "random_share": result.value.loc["random", "like"] / result.value.loc["oracle", "like"],
-            "likes_per_session": online["like"],
-            "dislikes_per_session": online["dislike"],
-            "enjoyment": online["enjoyment"],
-            "sessions": result.sessions,
-            "active_users": result.active,
-            "model_version": version,
-            **{name: offline.get(name, float("nan")) for name in ("auc", "auc_low", "auc_high")},
-            "gate": gate,
-            "alerts": self.alerts,
-            "rungs": {rung: count / answered for rung, count in served.rungs.items()},
-        }
+        share_of_oracle, random_share : exact likes per session, as shares of the like oracle's on the same sessions
+        likes_, dislikes_per_session, enjoyment : exact expectations of what was served · sessions, active_users
+        retained : of users who came on days 1 to 3, the share who came on this day or the two before
+        model_version · auc, auc_low, auc_high : test AUC of the serving model when it was registered
+        gate : what the night's gate said · alerts : list of str · rungs : dict rung → share of answered values
+        """
+        return pd.DataFrame([row for row in self.history if int(str(row["day"])) >= 1])
+
+    def run(self, days: int, on_day: Callable[[DailyLoop], None] = lambda _: None) -> pd.DataFrame:
+        """Step until day `days` is over, from wherever the loop stands. `on_day` is called after each."""
+        while self.day <= days:
+            self.step()
+            on_day(self)
+        return self.frame()
+
+    def random_day(self) -> Day:
+        """A day of random ranking, and the night after it but for training."""
+        catalogue, result = self._catalogue(), self.world.step(Random())
+        self._collect(result.log, catalogue)
+        self._materialize()
+        return result
+
+    def step(self) -> None:
+        """One day and the night after it."""
+        if self.world.day < RANDOM_DAYS:
+            self.random_day()
+            if self.world.day == RANDOM_DAYS:
+                self._train()
+            return
+        day, served, catalogue = self.day, self._serve(), self._catalogue()
+        version, stale = self.registry.aliases["champion"], self.world.now - self._refreshed
+        offline = self.registry.metrics[version]
+        result = self.world.step(served, explore=self.config.serving.explore, against=[Random(), Oracle()])
+        value: dict[Any, dict[Any, float]] = result.value.to_dict("index")
+        online, best = value["server"], value["oracle"]["like"]
+        self._visitors.append(result.log["user_id"].unique())
         self.alerts = []
-        self.history.append(row)
-        return row
+        passed = self._collect(result.log, catalogue)
+        gate = self._train() if passed else "held: verification failed"
+        self._materialize()
+        self._monitor(served, online["like"], stale)
+        answered = sum(served.rungs.values()) or 1.0
+        self.history.append(
+            {
+                "day": day,
+                "share_of_oracle": online["like"] / best,
+                "random_share": value["random"]["like"] / best,
+                "likes_per_session": online["like"],
+                "dislikes_per_session": online["dislike"],
+                "enjoyment": online["enjoyment"],
+                "sessions": result.sessions,
+                "active_users": result.active,
+                "retained": self._retained(),
+                "model_version": version,
+                **offline,
+                "gate": gate,
+                "alerts": self.alerts,
+                "rungs": {rung: count / answered for rung, count in served.rungs.items()},
+            }
+        )
+        if day == -HEALTHY_DAYS:  # From the next day on windows hold only what models showed.
+            self._healthy, self._unhealthy = [], []
+
+    def _retained(self) -> float:
+        """See `frame`; NaN until day 4."""
+        days = self._visitors[WARM_UP - RANDOM_DAYS :]
+        if len(days) < 4:
+            return float("nan")
+        came = np.unique(np.concatenate(days[:3]))
+        return float(np.isin(came, np.concatenate(days[-3:])).mean())
 
     def _catalogue(self) -> Catalogue:
         return Catalogue(self.world.catalogue(), topics=self.world.p.topics)
@@ -136,42 +169,45 @@ class DailyLoop:
     def _serve(self) -> ServedRanker:
         """The server as it stands this morning, and today's incidents."""
         size, today = self.world.incidents.size, self.world.day
-        model = self.registry.get("champion")
-        assert model is not None  # the warm-up trained one
-        clock = VirtualClock(self.world.now)
-        server = ModelServer(model, self.store, clock=clock, flags=self.config.flags, catalogue=self._catalogue())
-        likes = self.popularity.likes
-        server.remember_popularity(np.arange(len(likes)), likes)
+        server = self.server(self.registry.get("champion"))
         return ServedRanker(server, size("store_outage", today), size("bad_model_push", today))
 
-    def _night(self, log: pd.DataFrame, catalogue: Catalogue) -> str:
-        """From the day's log to what will serve tomorrow; returns what the gate said."""
+    def server(self, model: RegisteredModel) -> ModelServer:
+        """A server of this model on today's features."""
+        clock, likes = VirtualClock(self.world.now), self.popularity.likes
+        server = ModelServer(model, self.store, clock=clock, flags=self.config.flags, catalogue=self._catalogue())
+        server.remember_popularity(np.arange(len(likes)), likes)
+        return server
+
+    def _collect(self, log: pd.DataFrame, catalogue: Catalogue) -> bool:
+        """What had arrived by midnight, if it passes verification: a batch that fails is held as a whole."""
         self.inbox.deliver(log)
-        batch = self.inbox.poll(self.world.now)
-        report = verify(batch)
-        failed = [f.check for f in report.failures.itertuples() if f.severity == "error"]
+        report = verify(self.inbox.poll(self.world.now))
+        failed = [r.check.name for r in report.results if r.status == "failed" and r.check.severity == "error"]
         self.alerts += [f"verification: {check}" for check in failed]
         if not failed:
             self._learn(catalogue.join_log(report.clean))
+        return not failed
+
+    def _materialize(self) -> None:
+        """Put features online, but for the views whose job hangs."""
         views = [view.name for view in self.store.list_feature_views()]
         stuck = round(self.world.incidents.size("stale_features", self.world.day - 1) * len(views))
         self.store.materialize(self.world.now, views[stuck:])
-        self._online = self._online if stuck else self.world.now
-        if failed:
-            return "held: verification failed"
-        return self._train()
+        if not stuck:
+            self._refreshed = self.world.now
 
     def _learn(self, events: pd.DataFrame) -> None:
         """Features of every impression, as of the morning it was served; then the events enter the store."""
         # Late events ask for features of days ago: keep as many days more as anything can be late.
         window = round(self.config.features.window_days or 7.0)
         self.store.expire(self.world.now - np.timedelta64(window + 4, "D"))
-        self.store.ingest(events)
+        self.store.ingest(events[[*EVENT_SCHEMA, "creator_id", "user_topic"]])
         self.popularity.observe(events)
         labelled = events[events["action"].notna()]
         refs = self.store.list_features()
-        joined = self.store.get_historical_features(labelled, refs, every=DAY)
-        self.rows[self.world.day] = Training(joined[refs], labelled["action"])
+        joined = self.store.get_historical_features(labelled, refs, every=DAY).set_index("event_id")
+        self.rows[self.world.day] = Training(joined[refs].astype(np.float32), joined["action"])
         self.rows = {day: rows for day, rows in self.rows.items() if day > self.world.day - 1 - self._lookback}
 
     @property
@@ -180,42 +216,42 @@ class DailyLoop:
 
     def _train(self) -> str:
         """A new model on all days but the newest, judged on that one; the gate decides whether it will serve."""
-        settings, champion = self.config.training, self.registry.get("champion")
+        settings, champion = self.config.training, self.registry.aliases.get("champion")
         *past, newest = sorted(self.rows)
-        age = self.day - 1
-        if len(past) < 3 or (champion and (not settings.every_days or age % settings.every_days)):
+        due = settings.every_days and self.day % settings.every_days == 0
+        if len(past) < 3 or (self.day > 1 and not due):
             return "not due"
         test = self.rows[newest]
         liked = (test.action == "like").to_numpy(np.float64)
-        model = self._fit([self.rows[day] for day in past])
+        model = self.fit([self.rows[day] for day in past], settings.estimator)
         found = _judge(model, test.features, liked)
         self.registry.register(model, auc=found.value, auc_low=found.low, auc_high=found.high)
         if champion is not None:
-            serving = _judge(champion, test.features, liked).value
+            serving = _judge(self.registry.models[champion], test.features, liked).value
             if found.value < serving - settings.tolerance:
                 return f"held: AUC {found.value:.3f} against {serving:.3f}"
         self.registry.set_alias("champion", model.version)
         return "promoted"
 
-    def _fit(self, days: list[Training]) -> RegisteredModel:
+    def fit(self, days: Sequence[Training], estimator: str) -> RegisteredModel:
+        """A model of the configured objective, trained on some of `rows`."""
         settings, version = self.config.training, f"{self.config.model.name}:{self.day}"
         X = pd.concat([rows.features for rows in days]).tail(settings.max_rows)
         action = pd.concat([rows.action for rows in days]).tail(settings.max_rows)
 
         def head(name: str) -> LinearModel | TreeModel:
             y = (action == name).to_numpy(np.float64)
-            return (TreeModel if settings.estimator == "trees" else LinearModel).fit(X, y, version=version)
+            return (TreeModel if estimator == "trees" else LinearModel).fit(X, y, version=version)
 
         if settings.objective == "like":
             return head("like")
         return ValueModel(version, {name: head(name) for name in VALUE}, VALUE)
 
-    def _monitor(self, served: ServedRanker, likes: float) -> None:
+    def _monitor(self, served: ServedRanker, likes: float, stale: np.timedelta64) -> None:
         """Alerts of the day. Its reference are the last days without an alert."""
         settings = self.config.monitoring
-        if self.world.now - self._online > DAY:
-            hours = int((self.world.now - self._online) / np.timedelta64(1, "h"))
-            self.alerts.append(f"freshness: features {hours} h old")
+        if stale > np.timedelta64(0):
+            self.alerts.append(f"freshness: features were {int(stale / np.timedelta64(1, 'h'))} h old at midnight")
         down = served.rungs["popularity"] / (sum(served.rungs.values()) or 1.0)
         if down > 0.01:
             self.alerts.append(f"rung: popularity answered {down:.0%}")
@@ -233,8 +269,7 @@ class DailyLoop:
                 self.alerts.append(f"likes per session {likes / usual - 1:+.0%}")
         if not len(sample):
             return
-        days = self._unhealthy if self.alerts else self._healthy
-        days.append((sample, likes))
+        (self._unhealthy if self.alerts else self._healthy).append((sample, likes))
         if not self.alerts:
             self._unhealthy = []
         elif len(self._unhealthy) == HEALTHY_DAYS:

@@ -35,7 +35,12 @@ class Registry:
             raise MlsysError(f"there is no version {version!r}", why=f"registered: {known}", fix="register it first")
         self.aliases[alias] = version
 
-    def get(self, alias: str) -> RegisteredModel | None:
-        """The model an alias points at, or None."""
-        version = self.aliases.get(alias)
-        return None if version is None else self.models[version]
+    def get(self, alias: str) -> RegisteredModel:
+        """The model an alias points at."""
+        if alias not in self.aliases:
+            raise MlsysError(
+                f"nothing has the alias {alias!r}",
+                why=f"aliases: {', '.join(self.aliases) or 'none'}",
+                fix="set_alias it to a registered version",
+            )
+        return self.models[self.aliases[alias]]

@@ -6,9 +6,9 @@ shows the best `slots` candidates, best first; ties go to the candidate that the
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Protocol, runtime_checkable
+from typing import Protocol
 
 import numpy as np
 import pandas as pd
@@ -31,11 +31,13 @@ class Requests:
     post_id: np.ndarray
 
 
-@runtime_checkable
 class Ranker(Protocol):
     """Anything with a name that scores candidates."""
 
-    name: str
+    @property
+    def name(self) -> str:
+        """What the log calls it."""
+        ...
 
     def scores(self, requests: Requests) -> np.ndarray:
         """float64 (S, C), higher is shown first."""
@@ -195,13 +197,6 @@ class Experiment:
         """Each user's own arm."""
         arms = self.treatment.scores(requests), self.control.scores(requests)
         return np.where(self.treats(requests.user_id)[:, None], *arms)
-
-
-def observe(rankers: Sequence[Ranker], log: pd.DataFrame) -> None:
-    """Let every ranker that counts (it has `observe`) count a day's log."""
-    for ranker in rankers:
-        if isinstance(ranker, Popularity):
-            ranker.observe(log)
 
 
 def _grown(counts: np.ndarray, n: int) -> np.ndarray:

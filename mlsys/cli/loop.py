@@ -1,0 +1,138 @@
+"""`mlsys run`: the system in the simulated feed, day after day, with whatever goes wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from tqdm import tqdm
+
+from mlsys.analysis import feed, report
+from mlsys.config import SystemConfig
+from mlsys.core import MlsysError
+from mlsys.orchestration import checkpoint
+from mlsys.orchestration.loop import WARM_UP, DailyLoop
+from mlsys.world import Incident
+
+SAVE_EVERY = 3
+"""Days between two checkpoints; saving takes about a third of a day."""
+
+
+def run_loop(
+    config: SystemConfig,
+    *,
+    seed: int,
+    users: int,
+    days: int,
+    incidents: Sequence[Incident],
+    folder: Path,
+    compare: bool,
+    fresh: bool,
+) -> list[report.Section]:
+    """Run the days, print them, return the sections of the report.
+
+    `compare`: with incidents, also run the same days without them. `fresh`: do not go on with what was interrupted.
+    """
+    late = [i for i in incidents if i.day > days]
+    if late or any(i.day < 1 for i in incidents):
+        wrong = (late or [i for i in incidents if i.day < 1])[0]
+        raise MlsysError(
+            f"{wrong.kind} strikes on day {wrong.day}",
+            why=f"the run has days 1 to {days}",
+            fix=f"--incident {wrong.kind}@{max(1, min(days, 20))}, or another --days",
+        )
+
+    def run(name: str, broken: Sequence[Incident]) -> pd.DataFrame:
+        path = folder / f"{name}.checkpoint"
+        key = checkpoint.key_of(config.version, seed, users, tuple(broken))
+        found: DailyLoop | None = None if fresh else checkpoint.load(path, key)
+        loop = found or DailyLoop(config, seed=seed, users=users, incidents=broken)
+        if found:
+            print(f"  going on after day {loop.day - 1}: {path} (--fresh starts over)")
+        with tqdm(
+            total=WARM_UP + days, initial=loop.world.day, desc=f"  {name}", unit="day", leave=False, disable=None
+        ) as bar:
+
+            def on_day(loop: DailyLoop) -> None:
+                bar.update()
+                if loop.history:
+                    bar.set_postfix_str(f"{loop.history[-1]['share_of_oracle']:.0%} of the oracle")
+                if loop.day % SAVE_EVERY == 0 and loop.day <= days:
+                    checkpoint.save(path, key, loop)
+
+            frame = loop.run(days, on_day)
+        path.unlink(missing_ok=True)
+        return frame
+
+    frame = run("loop", incidents)
+    baseline = run("healthy", ()) if incidents and compare else None
+    _print(frame, incidents, baseline)
+    return _sections(frame, incidents, baseline)
+
+
+def likes(frame: pd.DataFrame) -> np.ndarray:
+    """Expected likes of each day, float64 (days,)."""
+    return (frame["likes_per_session"] * frame["sessions"]).to_numpy(np.float64)
+
+
+def _print(frame: pd.DataFrame, incidents: Sequence[Incident], baseline: pd.DataFrame | None) -> None:
+    print(f"  {'day':>3}  {'of the oracle':<17}{'likes':>6}{'users':>7}{'stayed':>8}{'AUC':>7}  alerts and the gate")
+    rows: list[dict[Any, Any]] = frame.to_dict("records")
+    for row in rows:
+        bar = "█" * round(10 * row["share_of_oracle"])
+        stayed = "" if np.isnan(row["retained"]) else f"{row['retained']:.0%}"
+        said = [*row["alerts"], *([row["gate"]] if row["gate"].startswith("held") else [])]
+        more = f" and {len(said) - 2} more" if len(said) > 2 else ""
+        print(
+            f"  {row['day']:>3}  {row['share_of_oracle']:>4.0%} {bar:<12}{row['likes_per_session']:>6.2f}"
+            f"{row['active_users']:>7}{stayed:>8}{row['auc']:>7.3f}  {'; '.join(said[:2])}{more}".rstrip()
+        )
+    print(f"  likes per session: {_average(frame, 'share_of_oracle')} of the oracle's; random ranking would have "
+          f"{_average(frame, 'random_share')}")  # fmt: skip
+    if len(frame) > 3:
+        moved = frame["share_of_oracle"].corr(frame["auc"])
+        print(f"  AUC offline against value online, day by day: correlation {moved:+.2f}")
+        print(f"  of users who came on days 1 to 3, {frame['retained'].iloc[-1]:.0%} came in the last three days")
+    rungs = pd.DataFrame(list(frame["rungs"])).mean()
+    print("  feature values served: " + ", ".join(f"{name} {share:.1%}" for name, share in rungs.items()))
+    quiet = [day for day in frame["day"] if not any(i.day <= day for i in incidents)]
+    false = int(frame.set_index("day").loc[quiet, "alerts"].map(bool).sum())
+    print(f"  days with an alert: {int(frame['alerts'].map(bool).sum())} of {len(frame)}; "
+          f"before anything went wrong: {false} of {len(quiet)}")  # fmt: skip
+    for incident in incidents:
+        _print_incident(incident, frame, baseline)
+
+
+def _average(frame: pd.DataFrame, column: str) -> str:
+    return f"{np.average(frame[column], weights=frame['sessions']):.1%}"
+
+
+def _print_incident(incident: Incident, frame: pd.DataFrame, baseline: pd.DataFrame | None) -> None:
+    name = f"{incident.kind} on day {incident.day}"
+    alerts = frame[(frame["day"] >= incident.day) & frame["alerts"].map(bool)]
+    if len(alerts):
+        wait = int(alerts["day"].iloc[0]) - incident.day
+        when = "on the same day" if wait == 0 else f"{wait} day{'s' * (wait > 1)} later"
+        print(f"  {name}: first alert {when}: {'; '.join(alerts['alerts'].iloc[0][:2])}")
+    else:
+        print(f"  {name}: no alert")
+    if baseline is not None:
+        since = (frame["day"] >= incident.day).to_numpy()
+        lost = 1 - likes(frame)[since].sum() / likes(baseline)[since].sum()
+        print(f"    likes lost from that day on, against the same days without incident: {lost:.1%}")
+
+
+def _sections(
+    frame: pd.DataFrame, incidents: Sequence[Incident], baseline: pd.DataFrame | None
+) -> list[report.Section]:
+    table = frame.drop(columns=["alerts", "rungs"]).round(3)
+    table["alerts"] = frame["alerts"].map("; ".join)
+    return [
+        (f"{len(frame)} days", "What the server ranks today is what people see, and what they do trains tomorrow's "
+         "model.", None, feed.loop_overview(frame, incidents, baseline)),
+        ("AUC offline against value online", "", None, feed.offline_online(frame)),
+        ("Day by day", "Likes and dislikes are exact expectations per session, not counts of dice.", table, None),
+    ]  # fmt: skip
