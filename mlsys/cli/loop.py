@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from mlsys.core import MlsysError
 from mlsys.orchestration import checkpoint
 from mlsys.orchestration.loop import WARM_UP, DailyLoop
 from mlsys.world import Incident
+from mlsys.world.incidents import Incidents
 
 SAVE_EVERY = 3
 """Days between two checkpoints; saving takes about a third of a day."""
@@ -45,30 +47,29 @@ def run_loop(
             fix=f"--incident {wrong.kind}@{max(1, min(days, 20))}, or another --days",
         )
 
-    def run(name: str, broken: Sequence[Incident]) -> pd.DataFrame:
-        path = folder / f"{name}.checkpoint"
-        key = checkpoint.key_of(config.version, seed, users, tuple(broken))
-        found: DailyLoop | None = None if fresh else checkpoint.load(path, key)
-        loop = found or DailyLoop(config, seed=seed, users=users, incidents=broken)
-        if found:
-            print(f"  going on after day {loop.day - 1}: {path} (--fresh starts over)")
-        with tqdm(
-            total=WARM_UP + days, initial=loop.world.day, desc=f"  {name}", unit="day", leave=False, disable=None
-        ) as bar:
+    path = folder / "run.checkpoint"
+    key = checkpoint.key_of(config.version, seed, users, tuple(incidents), compare)
+    found = None if fresh else checkpoint.load(path, key)
+    loop: DailyLoop = found[0] if found else DailyLoop(config, seed=seed, users=users, incidents=incidents)
+    healthy: DailyLoop | None = found[1] if found else None
+    if found:
+        print(f"  going on after day {loop.day - 1} (--fresh starts over)")
+    struck = min((i.day for i in incidents), default=days + 1) if compare else days + 1
+    left = WARM_UP + days - loop.world.day + (days + 1 - max(struck, healthy.day if healthy else 0))
+    with tqdm(total=left, desc="  days", unit="day", leave=False, disable=None) as bar:
 
-            def on_day(loop: DailyLoop) -> None:
-                bar.update()
-                if loop.history:
-                    bar.set_postfix_str(f"{loop.history[-1]['share_of_oracle']:.0%} of the oracle")
-                if loop.day % SAVE_EVERY == 0 and loop.day <= days:
-                    checkpoint.save(path, key, loop)
+        def on_day(one: DailyLoop) -> None:
+            nonlocal healthy
+            bar.update()
+            if one.day == struck and one is loop:  # Until now both are one: go on with a copy that stays healthy.
+                healthy = deepcopy(one)
+                healthy.world.incidents = Incidents()
+            if one.world.day % SAVE_EVERY == 0:
+                checkpoint.save(path, key, (loop, healthy))
 
-            frame = loop.run(days, on_day)
-        path.unlink(missing_ok=True)
-        return frame
-
-    frame = run("loop", incidents)
-    baseline = run("healthy", ()) if incidents and compare else None
+        frame = loop.run(days, on_day)
+        baseline = healthy.run(days, on_day) if healthy else None
+    path.unlink(missing_ok=True)
     _print(frame, incidents, baseline)
     return _sections(frame, incidents, baseline)
 
@@ -98,10 +99,10 @@ def _print(frame: pd.DataFrame, incidents: Sequence[Incident], baseline: pd.Data
         print(f"  of users who came on days 1 to 3, {frame['retained'].iloc[-1]:.0%} came in the last three days")
     rungs = pd.DataFrame(list(frame["rungs"])).mean()
     print("  feature values served: " + ", ".join(f"{name} {share:.1%}" for name, share in rungs.items()))
-    quiet = [day for day in frame["day"] if not any(i.day <= day for i in incidents)]
-    false = int(frame.set_index("day").loc[quiet, "alerts"].map(bool).sum())
-    print(f"  days with an alert: {int(frame['alerts'].map(bool).sum())} of {len(frame)}; "
-          f"before anything went wrong: {false} of {len(quiet)}")  # fmt: skip
+    print(f"  days with an alert: {int(frame['alerts'].map(bool).sum())} of {len(frame)}")
+    if incidents:
+        before = frame[frame["day"] < min(i.day for i in incidents)]
+        print(f"  before anything went wrong: {int(before['alerts'].map(bool).sum())} of {len(before)}")
     for incident in incidents:
         _print_incident(incident, frame, baseline)
 
