@@ -16,16 +16,28 @@ from mlsys.analysis.plots import PERCENT, short
 from mlsys.analysis.style import EXTRA, FIXED, GOOD, INK, MUTED, NAIVE, WARN, figure, headline, house
 from mlsys.core import MlsysError
 from mlsys.world import Incident, World, behaviour
-from mlsys.world.parameters import DEVICE_SHARES, DEVICES, IDEAL_LENGTH, REGIONS, Parameters
+from mlsys.world.parameters import DEVICES, IDEAL_LENGTH, REGIONS, Parameters
 from mlsys.world.population import Posts, Users
 
 LOOP_COLUMNS = ("day", "share_of_oracle", "random_share", "likes_per_session", "sessions", "active_users", "auc",
                 "auc_low", "auc_high", "model_version", "gate", "alerts", "rungs")  # fmt: skip
 """What a frame of the daily loop has, one row per day."""
 
+DEVICE_NAMES = (*DEVICES, "not recorded")
 RUNG_COLOURS = {"fresh": FIXED, "cached": GOOD, "snapshot": EXTRA, "defaults": WARN, "popularity": NAIVE}
+Trait = float | np.ndarray
 SHOWN_ALERTS, ALERT_ROWS = 2, 8
 """Alerts named per day, and kinds of alerts that get a row of their own; all others share one row."""
+
+
+def signed(value: float, spec: str = ".2f") -> str:
+    """A number with a proper minus sign, and none before a zero.
+
+    >>> signed(-1.5), signed(-0.001), signed(-0.068, "+.1%")
+    ('−1.50', '0.00', '−6.8%')
+    """
+    text = format(value, spec)
+    return text.replace("-", "−") if any(digit in text for digit in "123456789") else text.lstrip("+-")
 
 
 def top_share(rate: np.ndarray) -> float:
@@ -43,49 +55,46 @@ def population(world: World) -> Figure:
     """Who there is today: activity of users, devices and regions, quality against clickbait of posts."""
     rate, posts = behaviour.session_rate(world.p, world.users), world.posts
     fig = figure(height=3.8)
-    headline(fig, f"A tenth of the users has {top_share(rate):.0%} of the sessions",
+    headline(fig, f"The most active tenth of users (orange) has {top_share(rate):.0%} of the sessions",
              f"{len(rate):,} users, {world.p.creators:,} creators, {world.p.posts_per_day:,} new posts a day. "
-             "Only devices and regions are known outside the world.")  # fmt: skip
+             "Rates, quality and clickbait are latent: no ranker but the oracle sees them.")  # fmt: skip
     left, middle, right = fig.subplots(1, 3)
     edges = np.geomspace(max(rate.min(), 1e-3), rate.max() * 1.001, 40)
     cut = np.sort(rate)[::-1][max(1, round(len(rate) / 10)) - 1]
-    for some, colour in ((rate[rate < cut], FIXED), (rate[rate >= cut], NAIVE)):
-        left.hist(some, bins=edges.tolist(), color=colour, alpha=0.8)
+    left.hist([rate[rate < cut], rate[rate >= cut]], bins=edges.tolist(), color=[FIXED, NAIVE], stacked=True)
     left.axvline(np.median(rate), color=INK, linewidth=1)
-    left.set(xscale="log", xlabel=f"sessions per day, log scale (line: median {np.median(rate):.2f})", ylabel="users",
+    left.set(xscale="log", xlabel=f"log scale; line: median {np.median(rate):.2f}", title="users: sessions per day",
              xticks=[t for t in (0.01, 0.1, 1, 10) if rate.min() < t < rate.max()])  # fmt: skip
     left.xaxis.set_major_formatter(lambda value, _: short(value))
     left.minorticks_off()
-    left.set_title("activity; most active tenth in orange")
-    device = np.bincount(world.users.device, minlength=len(DEVICE_SHARES)) / len(rate)
-    region = np.bincount(world.users.region, minlength=len(REGIONS)) / len(rate)
-    y = np.array([8, 7, 6, 5, 3, 2, 1])
-    shares = np.concatenate([device, region])
-    middle.barh(y, shares, color=[FIXED] * len(device) + [GOOD] * len(region), height=0.7)
+    counts = [np.bincount(of, minlength=n) for of, n in ((world.users.device, 4), (world.users.region, len(REGIONS)))]
+    y, shares = np.array([8, 7, 6, 5, 3, 2, 1]), np.concatenate(counts) / len(rate)
+    middle.barh(y, shares, color=[FIXED] * 4 + [GOOD] * len(REGIONS), height=0.7)
     for place, share in zip(y, shares, strict=True):
         middle.annotate(f"{share:.0%}", (share, place), (4, 0), textcoords="offset points", va="center")
-    middle.set(yticks=y, yticklabels=[*DEVICES, "not recorded", *REGIONS], xlim=(0, shares.max() * 1.2), xlabel="users")
+    middle.set(yticks=y, yticklabels=[*DEVICE_NAMES, *REGIONS], xlim=(0, shares.max() * 1.2), xlabel="share of users",
+               title="users: devices and regions")  # fmt: skip
     middle.xaxis.set_major_formatter(PERCENT)
-    middle.set_title("devices and regions")
     middle.grid(axis="y", visible=False)
-    some = slice(-1_500, None)
-    right.plot(posts.quality[some], posts.clickbait[some], "o", color=FIXED, markersize=3, alpha=0.3, markeredgewidth=0)
-    right.set(xlabel="quality", ylabel="clickbait")
-    right.set_title(f"posts: correlation {np.corrcoef(posts.quality, posts.clickbait)[0, 1]:.2f}")
+    newest = slice(-1_500, None)
+    right.plot(posts.quality[newest], posts.clickbait[newest], "o", color=FIXED, markersize=3, alpha=0.3, mew=0)
+    correlation = np.corrcoef(posts.quality, posts.clickbait)[0, 1]
+    right.set(xlabel="quality", ylabel="clickbait", title=f"posts: correlation {signed(correlation)}")
     return fig
 
 
-def _response(
-    p: Parameters, affinity: np.ndarray, *, clickbait: float | np.ndarray = 0.0, length: float | np.ndarray = 0.25,
-    age: int | np.ndarray = 1,
-) -> np.ndarray:  # fmt: skip
-    """P of like, dislike, share, null, (n, devices, 4), of a post that is looked at; arguments (n,) or numbers."""
-    n = len(affinity)
+def _posts(n: int, clickbait: Trait = 0.0, length: Trait = 0.25, age: Trait = 1) -> Posts:
+    """`n` posts of topics 0 to n - 1 that differ in one trait; quality 0, age in days."""
+    traits = [np.broadcast_to(np.asarray(one), n) for one in (length, age, clickbait)]
+    none = np.zeros(n, np.int64)
+    return Posts(none, np.arange(n), traits[0], none, -traits[1], np.zeros(n), traits[2])
+
+
+def _response(p: Parameters, posts: Posts, affinity: Trait = 0.0) -> np.ndarray:
+    """P of like, dislike, share, null, (n, devices, 4), of posts that are looked at, in order of their topics."""
     zero, none = np.zeros(1), np.zeros(1, np.int64)
-    # One user with as many topics as there are points: the table's middle axis is the user's affinity.
-    user = Users(affinity[None], zero, zero, zero, none, none, none, none)
-    posts = Posts(np.zeros(n, np.int64), np.arange(n), np.broadcast_to(length, n), np.zeros(n, np.int64),
-                  np.broadcast_to(-np.asarray(age), n), np.zeros(n), np.broadcast_to(clickbait, n))  # fmt: skip
+    # One user with as many topics as there are posts: affinity is per topic, so each post gets its own.
+    user = Users(np.broadcast_to(np.asarray(affinity), (1, len(posts))), zero, zero, zero, none, none, none, none)
     users = behaviour.user_table(p, user)[0][:, None]
     return behaviour.probabilities(*behaviour.odds(users, behaviour.post_table(p, posts, slice(None), 0)))
 
@@ -94,30 +103,28 @@ def _response(
 def choice(p: Parameters) -> Figure:
     """The choice model: P(like) against everything that moves it, attention, and what clickbait does to whom."""
     unit = np.linspace(-2.5, 2.5, 101)
-    none, part = np.zeros(101), np.linspace(0, 1, 101)
+    part, baits = np.linspace(0, 1, 101), _posts(101, clickbait=unit)
     ages = np.arange(min(p.live_days, 14))
-    bait = _response(p, none, clickbait=unit)[:, 0]
-    traits = Posts(*[np.zeros(101)] * 6, clickbait=unit)
-    joy = behaviour.post_enjoyment(p, traits, slice(None))
+    bait, joy = _response(p, baits)[:, 0], behaviour.post_enjoyment(p, baits, slice(None))
     fig = figure(height=5.6)
     before, after = (int(np.argmin(np.abs(unit - at))) for at in (0, 1))
     headline(
         fig,
-        f"Clickbait 0 → 1: P(like) {bait[before, 0]:.2f} → {bait[after, 0]:.2f}, enjoyment {joy[before]:.1f} → "
-        f"{joy[after]:.1f}".replace("-", "−"),
-        "What is not on the axis: affinity, quality, clickbait and generosity 0, iOS, length .25, one day old, looked at.",
+        f"Clickbait 0 → 1: P(like) {bait[before, 0]:.2f} → {bait[after, 0]:.2f}, enjoyment {signed(joy[before])} → "
+        f"{signed(joy[after])}",
+        "What is not on the axis: affinity, quality, clickbait, generosity 0; iOS, length .25, one day old, looked at.",
     )
     axes: list[Axes] = list(fig.subplots(2, 3).ravel())
-    axes[0].plot(unit, _response(p, unit)[:, 0, 0], color=FIXED)
+    axes[0].plot(unit, _response(p, _posts(101), unit)[:, 0, 0], color=FIXED)
     axes[0].set(xlabel="affinity: the user's interest in the topic", title="P(like): affinity")
-    by_device = _response(p, none, length=part)[..., 0]
+    by_device = _response(p, _posts(101, length=part))[..., 0]
     groups = {best: [i for i, other in enumerate(IDEAL_LENGTH) if other == best] for best in IDEAL_LENGTH}
     for colour, members in zip((FIXED, NAIVE, MUTED), groups.values(), strict=True):
-        label = ", ".join([*DEVICES, "not recorded"][i] for i in members)
+        label = ", ".join(DEVICE_NAMES[i] for i in members)
         axes[1].plot(part, by_device[:, members[0]], color=colour, label=label)
     axes[1].set(xlabel="length of the post", title="P(like): length × device")
     axes[1].legend(frameon=False, fontsize=8.5, loc="lower center")
-    axes[2].plot(ages, _response(p, np.zeros(len(ages)), age=ages)[:, 0, 0], color=FIXED, marker="o", markersize=5)
+    axes[2].plot(ages, _response(p, _posts(len(ages), age=ages))[:, 0, 0], color=FIXED, marker="o", markersize=5)
     axes[2].set(xlabel="age of the post, days", title="P(like): age")
     axes[2].xaxis.set_major_locator(MaxNLocator(integer=True))
     slots = np.arange(1, p.slots + 1)
@@ -125,13 +132,13 @@ def choice(p: Parameters) -> Figure:
     axes[3].set(xlabel="slot", title="P(looked at)", xticks=slots, ylim=(0, 1.05))
     for response, name, colour in ((0, "like", FIXED), (1, "dislike", NAIVE)):
         axes[4].plot(unit, bait[:, response], color=colour, label=f"P({name})")
-    axes[4].set(xlabel="clickbait", title="clickbait earns likes and dislikes …")
+    axes[4].set(xlabel="clickbait", title="P(like), P(dislike): clickbait")
     axes[4].legend(frameon=False, fontsize=8.5, loc="upper left")
     axes[5].axhline(0, color=MUTED, linewidth=1, linestyle=(0, (4, 3)))
     axes[5].plot(unit, joy, color=GOOD)
-    axes[5].set(xlabel="clickbait", title="… and is regretted: enjoyment", ylim=(-4, 4))
+    axes[5].set(xlabel="clickbait", title="enjoyment: clickbait", ylim=(-4, 4))
     for ax in (*axes[:3], axes[4]):
-        ax.set_ylim(0, max(0.2, 1.15 * max(float(line.get_ydata().max()) for line in ax.get_lines())))  # type: ignore[union-attr]
+        ax.set_ylim(0, max(0.25, 1.15 * max(float(line.get_ydata().max()) for line in ax.get_lines())))  # type: ignore[union-attr]
     return fig
 
 
@@ -142,15 +149,14 @@ def ladder(value: pd.DataFrame) -> Figure:
     fig = figure(height=1.5 + 0.4 * len(value))
     headline(fig, f"Likes per session: random {likes['random']:.2f}, like oracle {likes['like oracle']:.2f}, "
              f"value oracle {likes['value oracle']:.2f}",
-             "Expected values, no dice. The most likes today are not the most enjoyment, and enjoyment is why "
-             "people come back.")  # fmt: skip
+             "Expected values, no dice. Enjoyment, which nobody logs, decides who comes back.")  # fmt: skip
     y = np.arange(len(value))[::-1]
     panels = (("like", FIXED), ("dislike", NAIVE), ("share", EXTRA), ("enjoyment", GOOD))
     for place, (name, colour) in enumerate(panels, start=1):
         ax, found = fig.add_subplot(1, 4, place), value[name].to_numpy()
         ax.barh(y, found, color=colour, height=0.62)
         for at, one in zip(y, found, strict=True):
-            ax.annotate(f"{one:.2f}".replace("-", "−"), (max(one, 0), at), (4, 0), textcoords="offset points",
+            ax.annotate(signed(one), (max(one, 0), at), (4, 0), textcoords="offset points",
                         va="center")  # fmt: skip
         ax.axvline(0, color=MUTED, linewidth=0.8)
         reach = max(np.abs(found).max(), 0.01)
@@ -173,11 +179,11 @@ def truth(p_like: np.ndarray, bayes_auc: float, satisfaction: np.ndarray) -> Fig
     left.axvline(p_like.mean(), color=INK, linewidth=1)
     left.set(xlabel=f"true P(like) (line: mean {p_like.mean():.3f})", ylabel="impressions")
     left.set_title("impressions of the last random day")
-    reach = max(0.5, float(np.abs(satisfaction).max()) * 1.05)
-    right.hist(satisfaction, bins=np.linspace(-reach, reach, 61).tolist(), color=GOOD, alpha=0.8)
+    reach = max(0.1, float(np.abs(satisfaction).max()) * 1.05)
+    right.hist(satisfaction, bins=np.linspace(-reach, reach, 60).tolist(), color=GOOD, alpha=0.8)
     right.axvline(0, color=INK, linewidth=1)
-    right.set(xlabel="satisfaction; everybody began at 0 (line)", ylabel="users")
-    right.set_title(f"users who came: {(satisfaction < 0).mean():.0%} are less satisfied than they began")
+    right.set(xlabel="satisfaction (line: where everybody began)", ylabel="users")
+    right.set_title(f"users who came: {(satisfaction < 0).mean():.0%} are below 0")
     return fig
 
 
@@ -204,32 +210,26 @@ def loop_overview(
     frame, day = _checked(frame), frame["day"].to_numpy()
     rows = _alert_rows(frame["alerts"])
     heights = [2.4, 1.1, 1.3, 1.1, 0.35 + 0.22 * max(1, len(rows))]
-    fig = figure(height=1.2 + 1.15 * sum(heights))
-    finding = f"The feed earns {frame['share_of_oracle'].mean():.0%} of the oracle's likes; random would " \
-              f"{frame['random_share'].mean():.0%}"  # fmt: skip
+    fig = figure(height=1.2 + 1.1 * sum(heights))
     detail = "Expected likes per session over those of a ranker that knows every P(like), on the same sessions."
     if baseline is not None:
-        both = frame.merge(_checked(baseline), on="day", suffixes=("", "_base"))
-        both = both[both["day"] >= min((i.day for i in incidents), default=0)]
-        likes, would = ((both["likes_per_session" + end] * both["sessions" + end]).sum() for end in ("", "_base"))
-        change = f"{likes / would - 1:+.1%}".replace("-", "−")
-        detail += f"\nLikes from day {both['day'].min()} on against the same seed without incident: {change}."
-    headline(fig, finding, detail)
+        detail += f"\nLikes against the same seed without incident, {_change(frame, _checked(baseline), incidents)}."
+    served, random = (
+        np.average(frame[name], weights=frame["sessions"]) for name in ("share_of_oracle", "random_share")
+    )
+    headline(fig, f"The feed earns {served:.0%} of the oracle's likes; a random order {random:.0%}", detail)
     panels: list[Axes] = list(fig.subplots(5, 1, sharex=True, gridspec_kw={"height_ratios": heights}))
     top, users, offline, rungs, alerts = panels
-    top.plot(day, frame["share_of_oracle"], color=FIXED, marker="o", markersize=4, label="served")
-    if baseline is not None:
-        top.plot(baseline["day"], baseline["share_of_oracle"], color=INK, linestyle=(0, (3, 2)), linewidth=1.2,
-                 label="no incident")  # fmt: skip
-    top.plot(day, frame["random_share"], color=MUTED, linewidth=1.2, label="random")
+    for ax, column, colour in ((top, "share_of_oracle", FIXED), (users, "active_users", GOOD)):
+        ax.plot(day, frame[column], color=colour, marker="o", markersize=4, label="served")
+        if baseline is not None:
+            ax.plot(baseline["day"], baseline[column], color=INK, linestyle=(0, (3, 2)), linewidth=1.2,
+                    label="no incident")  # fmt: skip
+    top.plot(day, frame["random_share"], color=MUTED, linewidth=1.2, marker="o", markersize=2, label="random")
     top.set(ylim=(0, 1.02 + 0.11 * len(incidents)), yticks=np.arange(0, 1.01, 0.25), title="likes, share of oracle's")
     top.yaxis.set_major_formatter(PERCENT)
-    users.plot(day, frame["active_users"], color=GOOD, label="served")
-    if baseline is not None:
-        users.plot(baseline["day"], baseline["active_users"], color=INK, linestyle=(0, (3, 2)), linewidth=1.2,
-                   label="no incident")  # fmt: skip
-    users.set_ylim(0, None)
-    users.set_title("active users")
+    users.set(ylim=(0, 1.15 * users.dataLim.y1), title="active users")
+    users.yaxis.set_major_locator(MaxNLocator(3, integer=True))
     _draw_auc(offline, frame)
     _draw_rungs(rungs, frame)
     _draw_alerts(alerts, day, rows)
@@ -237,8 +237,18 @@ def loop_overview(
         ax.legend(frameon=False, fontsize=8.5, loc="upper left", bbox_to_anchor=(1.0, 1.05), borderaxespad=0.2)
     _shade(panels, incidents, int(day[0]), int(day[-1]))
     alerts.set(xlim=(day[0] - 0.6, day[-1] + 0.6), xlabel="day")
-    alerts.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=15))
+    alerts.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=15, min_n_ticks=1))
     return fig
+
+
+def _change(frame: pd.DataFrame, baseline: pd.DataFrame, incidents: Sequence[Incident]) -> str:
+    """How many more likes than the baseline, from the first incident on, over days that both have."""
+    both = frame.merge(baseline, on="day", suffixes=("", "_base"))
+    both = both[both["day"] >= min((i.day for i in incidents), default=0)]
+    if both.empty:
+        return "not yet comparable"
+    likes, would = ((both["likes_per_session" + end] * both["sessions" + end]).sum() for end in ("", "_base"))
+    return f"day {both['day'].min()} to {both['day'].max()}: {signed(likes / would - 1, '+.1%')}"
 
 
 def _alert_rows(alerts: pd.Series) -> dict[str, list[int]]:
@@ -255,21 +265,25 @@ def _draw_auc(ax: Axes, frame: pd.DataFrame) -> None:
     """AUC with its interval; filled where the night's gate promoted a model, hollow where it held one."""
     day, auc = frame["day"], frame["auc"]
     ax.fill_between(day, frame["auc_low"], frame["auc_high"], color=FIXED, alpha=0.15, linewidth=0, label="95 %")
-    ax.plot(day, auc, color=FIXED, linewidth=1.2)
-    for start, face, label in (("promoted", FIXED, "promoted"), ("held", "white", "held")):
+    ax.plot(day, auc, color=FIXED, linewidth=1.2, marker="o", markersize=2)
+    for start, face, label in (("promoted", FIXED, "night: promoted"), ("held", "white", "night: held")):
         at = frame["gate"].str.startswith(start) & auc.notna()
         if at.any():
             ax.plot(day[at], auc[at], "o", color=FIXED, markerfacecolor=face, markersize=5, label=label)
-    ax.set_title("AUC offline")
+    ax.set_title("AUC offline" if auc.notna().any() else "AUC offline: no model was trained")
+    if auc.isna().all():
+        ax.set_yticks([])
 
 
 def _draw_rungs(ax: Axes, frame: pd.DataFrame) -> None:
     shares = pd.DataFrame(list(frame["rungs"])).fillna(0.0)
     below = np.zeros(len(frame))
     for name in sorted(shares, key=lambda rung: [*RUNG_COLOURS, rung].index(rung)):
-        ax.bar(frame["day"], shares[name], bottom=below, width=0.8, color=RUNG_COLOURS.get(name, MUTED), label=name)
+        ax.bar(
+            frame["day"], shares[name], bottom=below, width=0.8, color=RUNG_COLOURS.get(str(name), MUTED), label=name
+        )
         below += shares[name].to_numpy()
-    ax.set(ylim=(0, 1), title="requests answered by rung")
+    ax.set(ylim=(0, 1), title="answers by rung")
     ax.yaxis.set_major_formatter(PERCENT)
 
 
@@ -287,7 +301,7 @@ def _shade(panels: list[Axes], incidents: Sequence[Incident], first: int, last: 
         if start > end:
             continue
         for ax in panels:
-            ax.axvspan(start - 0.5, end + 0.5, color=WARN, alpha=0.18, linewidth=0)
+            ax.axvspan(start - 0.5, end + 0.5, color=WARN, alpha=0.18, linewidth=0, zorder=0)
         left = start <= (first + last) / 2
         panels[0].annotate(f"{incident.kind} (size {incident.size:g})", (start - 0.4 if left else end + 0.4, 1),
                            (0, -3 - 13 * i), xycoords=("data", "axes fraction"), textcoords="offset points",
@@ -300,16 +314,16 @@ def offline_online(frame: pd.DataFrame) -> Figure:
     known = _checked(frame).dropna(subset=["auc"])
     x, y = known["auc"].to_numpy(np.float64), known["share_of_oracle"].to_numpy(np.float64)
     defined = len(x) > 2 and np.ptp(x) > 0 and np.ptp(y) > 0
-    r = f"{np.corrcoef(x, y)[0, 1]:.2f}".replace("-", "−") if defined else "undefined"
+    r = signed(np.corrcoef(x, y)[0, 1]) if defined else "undefined"
     fig = figure(width=7.6, height=4.6)
     headline(fig, f"AUC offline against value online: correlation {r}",
-             f"{len(x)} days, {known['model_version'].nunique()} models. Lines: 95 % intervals of the AUC. A model that "
-             "serves for days\nis several dots.")  # fmt: skip
+             f"{len(x)} days, {known['model_version'].nunique()} models; a dot is a day. Lines: 95 % intervals of the "
+             "AUC.")  # fmt: skip
     ax = fig.add_subplot()
     ax.hlines(y, known["auc_low"], known["auc_high"], color=MUTED, alpha=0.3, linewidth=1)
     dots = ax.scatter(x, y, c=known["day"], cmap=matplotlib.colormaps["viridis"], s=42, zorder=3)
     ax.set(xlabel="AUC offline", ylabel="likes online, share of the oracle's")
     ax.yaxis.set_major_formatter(PERCENT)
     if len(x):
-        fig.colorbar(dots, ax=ax, label="day", ticks=MaxNLocator(integer=True, nbins=8)).outline.set_visible(False)  # type: ignore[operator]
+        fig.colorbar(dots, ax=ax, label="day", ticks=MaxNLocator(integer=True, nbins=8)).outline.set_visible(False)
     return fig

@@ -243,3 +243,28 @@ def scale_curves(users: np.ndarray, qps: np.ndarray, storage_bytes: np.ndarray, 
         ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _, unit=unit: short(value, unit)))
         ax.spines[["left", "bottom"]].set_color(LINE)
     return fig
+
+
+@house()
+def oracle_shares(value: pd.DataFrame) -> Figure:
+    """Likes per session of each ranker as a share of the oracle's; `mlsys.orchestration.ladder.ladder`."""
+    share = value["share_of_oracle"]
+    best = share.drop("oracle").idxmax()
+    fig = figure(height=3.6)
+    headline(
+        fig,
+        f"The best model earns {share[best]:.0%} of what is possible, random order {share['random']:.0%}",
+        "Exact likes per session on the same sessions. Beside the bars: AUC on impressions in random order.",
+    )
+    ax = fig.add_subplot()
+    y = np.arange(len(value))
+    ax.barh(y, share, color=[GOOD if name == "oracle" else FIXED for name in value.index], height=0.62)
+    for at, name in enumerate(value.index):
+        auc = "" if np.isnan(value.loc[name, "auc"]) else f"   AUC {value.loc[name, 'auc']:.2f}"
+        ax.annotate(f"{share[name]:.0%}{auc}", (share[name], at), (5, 0), textcoords="offset points", va="center")
+    ax.set(yticks=y, yticklabels=value.index, xlim=(0, 1.28), xlabel="likes, share of the oracle's")
+    ax.xaxis.set_major_formatter(PERCENT)
+    ax.set_xticks(np.arange(0, 1.01, 0.25))
+    ax.tick_params(axis="y", labelcolor=INK)
+    ax.grid(axis="y", visible=False)
+    return fig

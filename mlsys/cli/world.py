@@ -212,7 +212,7 @@ def print_incidents(arguments: argparse.Namespace) -> int:
     """Print the table of incidents."""
     for row in _kinds().itertuples(index=False):
         print(f"{row.name}: {row.what}\n  cause    {row.cause}\n  where    {row.where}")
-        print(f"  default  {row.days} days, size {row.size:g}\n  size     {row.size_means}\n")
+        print(f"  default  {row.days} day{'s' * (row.days != 1)}, size {row.size:g}\n  size     {row.size_means}\n")
     print("Inject one into the daily loop, or several:\n"
           "  python start.py run --incident null_spike@20                   day 20, its default days and size\n"
           "  python start.py run --incident null_spike@20:days=3:size=0.5")  # fmt: skip

@@ -36,8 +36,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from mlsys import FeatureStore, ModelMonitor, ModelServer, naive
-from mlsys.world.noise import NoiseWorld
+from mlsys import FeatureStore, ModelMonitor, ModelServer, World, naive
 from mlsys.analysis import anatomy, architecture, diagrams, plots, reference
 from mlsys.analysis.widgets import alert_explorer
 from mlsys.capacity import LATENCY_CLASSES_MS, Assumptions, plan, unit_costs
@@ -51,10 +50,16 @@ from mlsys.features.definitions import feed_views
 from mlsys.features.offline import PointInTimeView
 from mlsys.lesson import claim, hood, predict, result, reveal
 from mlsys.monitoring import AlertPolicy, grade
-from mlsys.orchestration import SIMULATED_LOG, leakage, run_system
+from mlsys.orchestration import SIMULATED_LOG, leakage, measures, run_system
+from mlsys.orchestration.ladder import ladder
+
+# %%
 from mlsys.training import LinearModel, label
 from mlsys.verification import verify
+from mlsys.world import Random
+from mlsys.world.noise import NoiseWorld
 from mlsys.world.spoil import FAULTS, spoil
+from mlsys.world.truth import expected_auc
 
 world = NoiseWorld(seed=SEED)
 events = world.events(EVENTS)
@@ -562,6 +567,71 @@ claim("equal settings, equal version", SystemConfig().version == today.version !
 # |---|---|
 # | E5 | Models *and* configurations are versioned. An order of magnitude for requests, storage and replicas. |
 # | E6 | The formula, its inputs with units, which guess dominates, and the component that breaks first. Gradual rollout behind a flag; a retrain that can be started by anyone because it is a configuration, not a person. |
+
+# %% [markdown]
+# ## 8. The same pipeline, where there is something to learn (steps 4 and 5)
+#
+# **Interviewer:** "Your new model has a better AUC. What is that worth?"
+#
+# So far every action was a dice roll. Now the same feed with people in it: users have interests, posts have quality and
+# clickbait, what is shown first is looked at most, and who is disappointed comes back less often (`help(mlsys.world)`
+# has the model on one page). Its truth is known, so what a ranker earns is *computed*, not estimated. The oracle
+# knows every probability; nobody can earn more on the day.
+
+# %%
+predict("trees_share", "Share of the oracle's likes a model earns?", low=0, high=100, default=95, unit="%")
+
+# %% [markdown]
+# The naive pipeline first, on one day of this feed. Then ours: features as known at the time, the same server, the same
+# kind of model, and boosted trees beside it.
+
+# %%
+day = World(seed=SEED).step(Random())
+leaky, ceiling = naive.train(day.log).auc, expected_auc(day.p_like, day.p_like)
+value = ladder(SEED)
+share, auc_of = value["share_of_oracle"], value["auc"]
+reveal("trees_share", round(100 * share["trees"]))
+result(leaky_auc=leaky, ceiling_auc=ceiling, linear_auc=auc_of["linear"], trees_auc=auc_of["trees"])
+result(random_share=share["random"], popularity_share=share["popularity"])
+result(linear_share=share["linear"], trees_share=share["trees"])
+
+# %%
+claim("here, too, leaking features claim more than the best possible ranker has", leaky > ceiling)
+claim("honest models stay below the ceiling", auc_of["trees"] < ceiling)
+claim("random < popularity < linear < trees < oracle", value["like"].is_monotonic_increasing)
+plots.oracle_shares(value)
+
+# %% [markdown]
+# The leak claims an AUC of {{leaky_auc:.2f}}; the ranker that knows every probability has {{ceiling_auc:.2f}}. Our
+# linear model reaches {{linear_auc:.2f}} and {{linear_share:.0%}} of the oracle's likes, the trees {{trees_auc:.2f}} and
+# {{trees_share:.0%}}. Random order already earns {{random_share:.0%}}, and counting likes per post
+# {{popularity_share:.0%}}: say which of these you compare with, before you say "uplift".
+#
+# And likes are not the goal. Two oracles for a month, from the same start. One maximizes likes; the other likes plus
+# shares minus three times dislikes.
+
+# %%
+month = measures.regret(SEED)
+first_day, likes_month, stayed = month.values()
+result(first_day=100 * first_day, likes_month=100 * likes_month, stayed=100 * stayed)
+claim("who maximizes likes wins the first day", first_day > 0)
+claim("and loses the month: fewer people come back, so fewer likes", likes_month > 0 < stayed)
+pd.Series(month).map("{:+.1%}".format).to_frame("one oracle against the other")
+
+# %% [markdown]
+# The like-optimiser is {{first_day:.0f}} % ahead on the first day. After thirty days the other one has
+# {{likes_month:.0f}} % more *likes* per user, and {{stayed:.0f}} points more of the first users still come. Clickbait
+# earns likes and is regretted; a like does not show the regret, a dislike does.
+#
+# `python start.py run` closes the loop: thirty days in which what the server ranks is what people see and what they do
+# trains tomorrow's model. `--incident stale_features@12` breaks it on a day of your choice.
+#
+# **What an interviewer hears**
+#
+# | Level | Heard |
+# |---|---|
+# | E5 | Offline gain, then online gain, against random and popularity. A ceiling: how much is left to earn at all. |
+# | E6 | The metric is a proxy. Which behaviour would it reward that people regret, what tells you early (dislikes, returns), and a guardrail or a value function that prices it. The loop: the model chooses its own training data, so some sessions explore. |
 
 # %% [markdown]
 # ## Tradeoff explorer: coverage against alert fatigue
