@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 
 import mlsys.world as world_package
-from mlsys.analysis import feed
+from mlsys.analysis import feed, loop
 from mlsys.analysis.style import png
 from mlsys.cli import main
 from mlsys.cli import world as command
@@ -53,6 +53,7 @@ def frame(days: int = 30, alerts: dict[int, list[str]] | None = None, factor: fl
             "likes_per_session": 3.5 * share * factor,
             "sessions": 1_600 + day,
             "active_users": 700 + day,
+            "retained": 0.9 - day / 200,
             "auc": auc,
             "auc_low": auc - 0.02,
             "auc_high": auc + 0.02,
@@ -137,7 +138,7 @@ def test_the_loop_says_its_averages_and_what_the_incident_changed() -> None:
     alerts = {9: ["drift: post_age", "likes per session -12%", "drift: score"], 10: ["likes per session -7%"]}
     broken, healthy = frame(alerts=alerts, factor=0.9), frame()
     incidents = [Incident("null_spike", 9, 3, 0.6), Incident("interest_shift", 12, 999, 0.7)]
-    fig = feed.loop_overview(broken, incidents, healthy)
+    fig = loop.loop_overview(broken, incidents, healthy)
     assert_readable(fig)
     said = texts(fig)
     served = (broken["share_of_oracle"] * broken["sessions"]).sum() / broken["sessions"].sum()
@@ -152,7 +153,7 @@ def test_the_loop_says_its_averages_and_what_the_incident_changed() -> None:
     assert [line.get_label() for line in share] == ["served", "no incident", "random"]
     assert np.allclose(np.asarray(share[0].get_ydata()), broken["share_of_oracle"])
     for day in broken["day"]:
-        bars = [bar for bar in fig.axes[3].patches if bar.get_x() < day < bar.get_x() + 0.8 and bar.get_height() > 0]
+        bars = [bar for bar in fig.axes[4].patches if bar.get_x() < day < bar.get_x() + 0.8 and bar.get_height() > 0]
         heights = [bar.get_height() for bar in bars if bar.get_width() == pytest.approx(0.8)]
         assert sum(heights) == pytest.approx(1), day
 
@@ -160,32 +161,32 @@ def test_the_loop_says_its_averages_and_what_the_incident_changed() -> None:
 @pytest.mark.parametrize("days", [1, 2, 30])
 def test_a_loop_of_any_length_is_drawn(days: int) -> None:
     untrained = frame(days).assign(auc=np.nan, auc_low=np.nan, auc_high=np.nan)
-    for fig in (feed.loop_overview(frame(days)), feed.offline_online(frame(days)), feed.loop_overview(untrained),
-                feed.offline_online(untrained)):  # fmt: skip
+    for fig in (loop.loop_overview(frame(days)), loop.offline_online(frame(days)), loop.loop_overview(untrained),
+                loop.offline_online(untrained)):  # fmt: skip
         assert_readable(fig)
-    assert "alerts: none" in texts(feed.loop_overview(frame(days)))
-    assert "no model was trained" in texts(feed.loop_overview(untrained))
-    assert "correlation undefined" in texts(feed.offline_online(untrained))
+    assert "alerts: none" in texts(loop.loop_overview(frame(days)))
+    assert "no model was trained" in texts(loop.loop_overview(untrained))
+    assert "correlation undefined" in texts(loop.offline_online(untrained))
 
 
 def test_many_kinds_of_alerts_share_one_row() -> None:
     alerts = {day: [f"drift: column_{day}_{i}" for i in "ab"] for day in range(1, 21)}
-    fig = feed.loop_overview(frame(alerts=alerts))
+    fig = loop.loop_overview(frame(alerts=alerts))
     assert_readable(fig)
     names = [label.get_text() for label in fig.axes[-1].get_yticklabels()]
-    assert len(names) == feed.ALERT_ROWS + 1 and names[-1] == "others"
+    assert len(names) == loop.ALERT_ROWS + 1 and names[-1] == "others"
     days = {day for line in fig.axes[-1].get_lines() for day in np.asarray(line.get_xdata())}
     assert days == set(alerts)  # no alerting day is lost
 
 
 def test_a_baseline_that_ends_before_the_incident_is_not_compared() -> None:
-    said = texts(feed.loop_overview(frame(), [Incident("store_outage", 25, 1, 1.0)], frame(20)))
+    said = texts(loop.loop_overview(frame(), [Incident("store_outage", 25, 1, 1.0)], frame(20)))
     assert "not yet comparable" in said
 
 
 def test_offline_against_online_prints_its_correlation() -> None:
     made = frame()
-    fig = feed.offline_online(made)
+    fig = loop.offline_online(made)
     known = made.dropna()
     assert f"correlation {known['auc'].corr(known['share_of_oracle']):.2f}" in texts(fig)
     assert f"{len(known)} days, {known['model_version'].nunique()} models" in texts(fig)
@@ -193,7 +194,7 @@ def test_offline_against_online_prints_its_correlation() -> None:
     assert np.allclose(dots, known[["auc", "share_of_oracle"]])
 
 
-@pytest.mark.parametrize("draw", [feed.loop_overview, feed.offline_online])
+@pytest.mark.parametrize("draw", [loop.loop_overview, loop.offline_online])
 def test_a_frame_that_cannot_be_drawn_is_named(draw: object) -> None:
     assert callable(draw)
     with pytest.raises(MlsysError, match="'rungs'"):

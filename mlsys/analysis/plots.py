@@ -248,8 +248,9 @@ def scale_curves(users: np.ndarray, qps: np.ndarray, storage_bytes: np.ndarray, 
 @house()
 def oracle_shares(value: pd.DataFrame) -> Figure:
     """Likes per session of each ranker as a share of the oracle's; `mlsys.orchestration.ladder.ladder`."""
-    share = value["share_of_oracle"]
-    best = share.drop("oracle").idxmax()
+    share: dict[str, float] = value["share_of_oracle"].to_dict()
+    aucs: dict[str, float] = value["auc"].dropna().to_dict()
+    best = max((name for name in share if name != "oracle"), key=lambda name: share[name])
     fig = figure(height=3.6)
     headline(
         fig,
@@ -258,11 +259,11 @@ def oracle_shares(value: pd.DataFrame) -> Figure:
     )
     ax = fig.add_subplot()
     y = np.arange(len(value))
-    ax.barh(y, share, color=[GOOD if name == "oracle" else FIXED for name in value.index], height=0.62)
-    for at, name in enumerate(value.index):
-        auc = "" if np.isnan(value.loc[name, "auc"]) else f"   AUC {value.loc[name, 'auc']:.2f}"
+    ax.barh(y, list(share.values()), color=[GOOD if name == "oracle" else FIXED for name in share], height=0.62)
+    for at, name in enumerate(share):
+        auc = f"   AUC {aucs[name]:.2f}" if name in aucs else ""
         ax.annotate(f"{share[name]:.0%}{auc}", (share[name], at), (5, 0), textcoords="offset points", va="center")
-    ax.set(yticks=y, yticklabels=value.index, xlim=(0, 1.28), xlabel="likes, share of the oracle's")
+    ax.set(yticks=y, yticklabels=list(share), xlim=(0, 1.28), xlabel="likes, share of the oracle's")
     ax.xaxis.set_major_formatter(PERCENT)
     ax.set_xticks(np.arange(0, 1.01, 0.25))
     ax.tick_params(axis="y", labelcolor=INK)

@@ -11,7 +11,8 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from mlsys.analysis import feed, report
+from mlsys.analysis import loop as figures
+from mlsys.analysis import report
 from mlsys.config import SystemConfig
 from mlsys.core import MlsysError
 from mlsys.orchestration import checkpoint
@@ -93,7 +94,7 @@ def _print(frame: pd.DataFrame, incidents: Sequence[Incident], baseline: pd.Data
         )
     print(f"  likes per session: {_average(frame, 'share_of_oracle')} of the oracle's; random ranking would have "
           f"{_average(frame, 'random_share')}")  # fmt: skip
-    if len(frame) > 3:
+    if len(frame) > 5:
         moved = frame["share_of_oracle"].corr(frame["auc"])
         print(f"  AUC offline against value online, day by day: correlation {moved:+.2f}")
         print(f"  of users who came on days 1 to 3, {frame['retained'].iloc[-1]:.0%} came in the last three days")
@@ -133,7 +134,7 @@ def _sections(
     table["alerts"] = frame["alerts"].map("; ".join)
     return [
         (f"{len(frame)} days", "What the server ranks today is what people see, and what they do trains tomorrow's "
-         "model.", None, feed.loop_overview(frame, incidents, baseline)),
-        ("AUC offline against value online", "", None, feed.offline_online(frame)),
+         "model.", None, figures.loop_overview(frame, incidents, baseline)),
+        ("AUC offline against value online", "", None, figures.offline_online(frame)),
         ("Day by day", "Likes and dislikes are exact expectations per session, not counts of dice.", table, None),
     ]  # fmt: skip

@@ -156,9 +156,9 @@ class DailyLoop:
             self._healthy, self._unhealthy = [], []
 
     def _retained(self) -> float:
-        """See `frame`; NaN until day 4."""
+        """See `frame`; NaN until day 6, when both spans of three days are apart."""
         days = self._visitors[WARM_UP - RANDOM_DAYS :]
-        if len(days) < 4:
+        if len(days) < 6:
             return float("nan")
         came = np.unique(np.concatenate(days[:3]))
         return float(np.isin(came, np.concatenate(days[-3:])).mean())
