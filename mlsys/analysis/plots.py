@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -248,8 +249,8 @@ def scale_curves(users: np.ndarray, qps: np.ndarray, storage_bytes: np.ndarray, 
 @house()
 def oracle_shares(value: pd.DataFrame) -> Figure:
     """Likes per session of each ranker as a share of the oracle's; `mlsys.orchestration.ladder.ladder`."""
-    share: dict[str, float] = value["share_of_oracle"].to_dict()
-    aucs: dict[str, float] = value["auc"].dropna().to_dict()
+    share: dict[Any, float] = value["share_of_oracle"].to_dict()
+    aucs: dict[Any, float] = value["auc"].dropna().to_dict()
     best = max((name for name in share if name != "oracle"), key=lambda name: share[name])
     fig = figure(height=3.6)
     headline(
