@@ -44,6 +44,18 @@ FAULTS = {
         "except ZeroDivisionError:",
         "does not answer",
     ),
+    "clickbait is enjoyed: nobody regrets a like": (
+        "world/parameters.py",
+        '"clickbait": -1.5}',
+        '"clickbait": 1.5}',
+        "loses the month",
+    ),
+    "the feed shows the worst first": (
+        "world/sessions.py",
+        "return np.asarray(columns - 1 - (top[:, ::-1]",
+        "return np.asarray(columns - 1 - (np.sort(keys, axis=1)[:, :k]",
+        "random < popularity < linear < trees < oracle",
+    ),
     "significance ignored: every large move pages": (
         "monitoring/policy.py",
         "if self.rate is not None:",

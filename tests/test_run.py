@@ -81,7 +81,6 @@ def test_a_log_without_users_gets_features_of_posts_only(tmp_path: Path) -> None
         (["run", "--set", "serving.replicas"], "KEY=VALUE"),
         (["run", "--set", "serving.replica=3"], "did you mean"),
         (["run", "--log", "nowhere.csv", "--mapping", "nowhere.toml"], "nowhere.toml"),
-        (["run", "--events", "10"], "--events 10"),
         (["run", "--seed", "-1"], "--seed -1"),
     ],
 )
@@ -115,10 +114,15 @@ def test_a_null_spike_is_reported_by_verification_and_by_the_monitor(tmp_path: P
 def test_of_a_long_log_the_last_events_are_used_and_it_says_so(
     simulated: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    words = ["run", "--no-notebooks", "--folder", str(tmp_path), "--events", "9000", "--max-events", "4000"]
-    assert main(words) == 0
+    columns = ("event_id", "user_id", "post_id", "action", "event_time", "arrival_time")
+    lines = ["[columns]", *(f'{name} = "{name}"' for name in columns), "[actions]"]
+    lines += [f'{name} = "{name}"' for name in ("like", "dislike", "view", "share")]
+    mapping = tmp_path / "log.toml"
+    mapping.write_text("\n".join(lines), encoding="utf-8")
+    words = ["run", "--log", str(simulated), "--mapping", str(mapping), "--folder", str(tmp_path)]
+    assert main([*words, "--max-events", "4000"]) == 0
     said = capsys.readouterr().out
-    assert "the last 4,000 of 9,000 events" in said and "9,000" in said
+    assert "the last 4,000 of 5,000 events" in said
 
 
 def test_settings_change_the_run(simulated: Path) -> None:
