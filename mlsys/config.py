@@ -52,7 +52,7 @@ class TrainingConfig:
     lookback_days, max_rows : how far back training rows go, and at most how many of them, the newest first.
     test_share : the share of a log's rows, the last in time, that its model is tested on.
     estimator : "trees" or "linear".
-    objective : "like" ranks by P(like); "value" by P(like) + P(share) - 2 P(dislike).
+    objective : "like" ranks by P(like); "value" by P(like) + P(share) - 3 P(dislike).
     every_days : the daily loop trains so often; 0: once, and never again.
     tolerance : how much test AUC a new model may lose against the one that serves.
     """

@@ -89,7 +89,8 @@ class VirtualClock:
 def generator(seed: int, *key: int) -> np.random.Generator:
     """A seeded generator. `key` names an independent stream: a day, a shard, a purpose.
 
-    Streams come from `numpy.random.SeedSequence`, so (7, 1) and (7, 2) do not overlap.
+    Streams come from `numpy.random.SeedSequence`, so (7, 1) and (7, 2) do not overlap. Trailing zeros do not count:
+    (7, 1) and (7, 1, 0) are one stream, so a part that tells purposes apart counts from 1.
 
     >>> bool(generator(7, 1).integers(100) == generator(7, 1).integers(100))
     True

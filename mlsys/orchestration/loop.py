@@ -34,6 +34,7 @@ from mlsys.training import LinearModel, TreeModel, ValueModel
 from mlsys.training.registry import RegisteredModel, Registry
 from mlsys.verification import verify
 from mlsys.world import Day, Incident, Oracle, Popularity, Random, World
+from mlsys.world.rankers import VALUE_WEIGHTS
 
 DAY = np.timedelta64(1, "D")
 RANDOM_DAYS, WARM_UP = 7, 21
@@ -42,9 +43,6 @@ one, windows hold only what models showed; after the other, the monitor has its 
 
 HEALTHY_DAYS = 7
 """Days without an alert that make the monitor's reference; so many alerting days in a row are the new normal."""
-
-VALUE = {"like": 1.0, "share": 1.0, "dislike": -2.0}
-"""The weights of the objective "value"."""
 
 
 @dataclass
@@ -245,7 +243,7 @@ class DailyLoop:
 
         if settings.objective == "like":
             return head("like")
-        return ValueModel(version, {name: head(name) for name in VALUE}, VALUE)
+        return ValueModel(version, {name: head(name) for name in VALUE_WEIGHTS}, VALUE_WEIGHTS)
 
     def _monitor(self, served: ServedRanker, likes: float, stale: np.timedelta64) -> None:
         """Alerts of the day. Its reference are the last days without an alert."""

@@ -34,7 +34,7 @@ KINDS: dict[str, Kind] = {
         "post lengths arrive in another unit", "a service now sends percent", "world: the catalogue", 3, 1.0,
         "share of creators whose posts' lengths are multiplied by 100"),
     "interest_shift": Kind(
-        "people want other things than yesterday", "the world moves on", "world: the users", 999, 0.7,
+        "people want other things than yesterday, for good", "the world moves on", "world: the users", 999, 0.7,
         "how far: interests turn to sqrt(1 - size²)·θ + size·new, ideal lengths move by size towards their mirror"),
     "stale_features": Kind(
         "online features are not refreshed", "the materialization job hangs, with exit code 0", "loop: materialize",

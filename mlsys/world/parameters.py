@@ -85,8 +85,10 @@ class Parameters:
     """Share of events delivered twice: delivery is at least once."""
 
     def __post_init__(self) -> None:
+        whole = ("users", "creators", "posts_per_day", "live_days", "topics", "markets", "candidates", "slots")
         at_least_one = ("users", "creators", "posts_per_day", "live_days", "topics", "markets", "slots")
         wrong = {name: "1 or more" for name in at_least_one if getattr(self, name) < 1}
+        wrong |= {name: "a whole number" for name in whole if not isinstance(getattr(self, name), int)}
         numbers = [f.name for f in fields(self)]
         wrong |= {name: "0 or more" for name in numbers if name not in wrong and not getattr(self, name) >= 0}
         shares = ("signal", "satisfaction_rate", "late_share", "duplicate_share")

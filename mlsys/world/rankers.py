@@ -16,6 +16,9 @@ import pandas as pd
 from mlsys.core import MlsysError
 from mlsys.world.parameters import RESPONSES
 
+VALUE_WEIGHTS = {"like": 1.0, "share": 1.0, "dislike": -3.0}
+"""A value function for a feed whose users should come back: a dislike costs three likes."""
+
 
 @dataclass(frozen=True)
 class Requests:
@@ -89,6 +92,7 @@ class TableRanker:
     """A linear model over identities: score = posts[post] + user_topics[user, topic of the post].
 
     posts float64 (posts,) · user_topics float64 (users, topics) or None · topic int (posts,), needed with it.
+    A post that the table does not know yet has the mean score of those it knows; a user, no part in it.
     """
 
     name: str
@@ -98,11 +102,14 @@ class TableRanker:
 
     def scores(self, requests: Requests) -> np.ndarray:
         """Look-ups, no arithmetic but one sum."""
-        score = self.posts[requests.post_id]
+        score = _look_up(self.posts, requests.post_id, float(self.posts.mean()))
         if self.user_topics is None or self.topic is None:
-            return np.asarray(score)
-        row = requests.user_id[:, None] * self.user_topics.shape[1] + self.topic[requests.post_id]
-        return np.asarray(score + self.user_topics.reshape(-1)[row])
+            return score
+        users, topics = self.user_topics.shape
+        topic = self.topic[np.minimum(requests.post_id, len(self.topic) - 1)]
+        row = np.minimum(requests.user_id, users - 1)[:, None] * topics + topic
+        known = (requests.post_id < len(self.topic)) & (requests.user_id < users)[:, None]
+        return np.asarray(score + np.where(known, self.user_topics.reshape(-1)[row], 0.0))
 
 
 def recency(created: np.ndarray) -> TableRanker:
@@ -182,12 +189,21 @@ class Experiment:
     """An A/B test: `treatment` ranks for users with `treated[user]`, `control` for all others.
 
     treated : bool (users,). Users who joined after it was drawn up are in control.
+    No arm can be `Random`: whole worlds are shuffled, with the propensity of it, not single arms.
     """
 
     control: Ranker
     treatment: Ranker
     treated: np.ndarray
     name: str = "experiment"
+
+    def __post_init__(self) -> None:
+        if isinstance(self.control, Random) or isinstance(self.treatment, Random):
+            raise MlsysError(
+                "an arm of an experiment cannot be random",
+                why="its sessions would not be shuffled, and their propensity would be wrong",
+                fix="take another ranker for this arm, or compare with world.value([Random(), ...])",
+            )
 
     def treats(self, user_id: np.ndarray) -> np.ndarray:
         """Which users are treated, bool, shape as given."""

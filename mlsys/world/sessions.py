@@ -17,12 +17,15 @@ import numpy as np
 
 from mlsys.core import MlsysError, generator
 from mlsys.world import behaviour
-from mlsys.world.parameters import EVENING_HOUR, RESPONSES, Parameters
+from mlsys.world.parameters import ENJOYMENT, EVENING_HOUR, RESPONSES, Parameters
 from mlsys.world.population import Users
 from mlsys.world.rankers import Experiment, Oracle, Random, Ranker, Requests
 
-SESSIONS, CANDIDATES, EXPLORATION, RESPONSE, DELIVERY = range(5)
+SESSIONS, CANDIDATES, EXPLORATION, RESPONSE, DELIVERY = range(1, 6)
 """Random streams of a shard."""
+
+LARGEST_SCORE = 1e9
+"""Scores rounded to 1e-6 are ordered as 64-bit integers that have the candidate's column in their low bits."""
 
 SECOND = 1_000_000
 SLOT_SECONDS = 5
@@ -129,7 +132,7 @@ def respond(p: Parameters, s: Sessions, slates: Slates, shard: Shard, live: Live
     x, total = truth(s, slates.post_id, shard, live)
     post = slates.post_id - live.first
     affinity = shard.users.interests[s.row[:, None], live.topic[post]]
-    joy = 0.5 * p.signal * affinity + live.enjoyment[post]
+    joy = ENJOYMENT["affinity"] * p.signal * affinity + live.enjoyment[post]
     return Responses(behaviour.probabilities(x, total, e), (joy * (e / e.sum(dtype=np.float64))).sum(axis=1), x, total)
 
 
@@ -162,11 +165,12 @@ def _scores(s: Sessions, ranker: Ranker, shard: Shard, live: Live) -> np.ndarray
         arms = [_scores(s, arm, shard, live) for arm in (ranker.treatment, ranker.control)]
         return np.where(ranker.treats(s.requests.user_id)[:, None], *arms)
     scores = np.asarray(ranker.scores(s.requests))
-    if scores.shape != s.requests.post_id.shape or not np.isfinite(scores).all():
+    wrong = ~(np.abs(scores) < LARGEST_SCORE)  # true for NaN
+    if scores.shape != s.requests.post_id.shape or wrong.any():
         raise MlsysError(
-            f"ranker {ranker.name!r} gave scores of shape {scores.shape}, {int((~np.isfinite(scores)).sum())} infinite",
-            why=f"every candidate needs one finite score, no NaN: shape {s.requests.post_id.shape}",
-            fix="give a post you cannot score the score of a typical one",
+            f"ranker {ranker.name!r} gave scores of shape {scores.shape}, {int(wrong.sum())} NaN or too large",
+            why=f"every candidate needs one score below {LARGEST_SCORE:g} in size: shape {s.requests.post_id.shape}",
+            fix="give a post you cannot score the score of a typical one; scale large scores down",
         )
     return scores
 

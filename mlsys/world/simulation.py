@@ -79,6 +79,8 @@ class World:
         **changes: Any,
     ) -> None:
         self.p: Parameters = parameters(scenario, **changes)
+        if seed < 0:
+            raise MlsysError(f"seed={seed}", why="a seed is 0 or more", fix="World(seed=13)")
         self.scenario, self.seed, self.n_jobs = scenario, seed, n_jobs
         self.incidents, self.start, self.day = Incidents(incidents), np.datetime64(start, "us"), 0
         self.ideal_length = np.array(IDEAL_LENGTH)
@@ -88,6 +90,7 @@ class World:
         for day in range(2 - self.p.live_days, 1):
             self._add_posts(day)
         self._user_table = behaviour.user_table(self.p, self.users)
+        self._shift()
         self._next_event = self._next_session = 0
 
     @property
@@ -130,8 +133,7 @@ class World:
         explore : share of sessions whose order is a uniform shuffle of their candidates.
         against : rankers that are valued on the same sessions, without being shown to anybody.
         """
-        if not 0 <= explore <= 1:
-            raise MlsysError(f"explore={explore}", why="it is a share of sessions", fix="explore=0.05")
+        _check_share(explore)
         day, live = self.day, self._live()
         work = [
             delayed(_simulate)(self.p, (self.seed, DAY, day, i), self._midnight, shard, live, ranker, explore, against)
@@ -141,7 +143,7 @@ class World:
         log, p_like = self._log(parts, ranker, explore)
         value = _frame([ranker.name, *(r.name for r in against)], [part.expected for part in parts])
         counts = np.concatenate([part.sessions for part in parts])
-        self._remember(parts, counts, log, live)
+        self._remember(parts, counts, live)
         self.day += 1
         self._turn()
         return Day(log, p_like, value, int(counts.sum()), int((counts > 0).sum()))
@@ -153,6 +155,13 @@ class World:
         world. Rows are the rankers, columns `VALUES`; the sampling error left is that of who came and what was
         live, none of it from responses.
         """
+        _check_share(explore)
+        if repeats < 1 or not rankers:
+            raise MlsysError(
+                f"nothing to value: {len(rankers)} rankers, repeats={repeats}",
+                why="a value is a mean over one day or more, of one ranker or more",
+                fix="world.value([Random(), Oracle()])",
+            )
         live, shards = self._live(), self._shards()
         work = [
             delayed(_value)(self.p, (self.seed, VALUE, self.day, n, i), self._midnight, shard, live, rankers, explore)
@@ -226,7 +235,7 @@ class World:
         }
         if repeated.size:
             columns = {name: column[rows] for name, column in columns.items()}
-            columns["arrival_time"][n:] += np.timedelta64(round(p.delay_minutes * 60e6), "us")
+            columns["arrival_time"][n:] += np.timedelta64(round(p.delay_minutes * 60e6) + 1, "us")
         columns["action"], columns["device"] = (
             _category(columns["action"], ACTIONS),
             _category(columns["device"], DEVICES),
@@ -235,13 +244,13 @@ class World:
         self._next_event, self._next_session = self._next_event + n, self._next_session + sessions_
         return pd.DataFrame(columns), p_like[rows]
 
-    def _remember(self, parts: list[_Part], counts: np.ndarray, log: pd.DataFrame, live: Live) -> None:
+    def _remember(self, parts: list[_Part], counts: np.ndarray, live: Live) -> None:
         """What the day did to users and creators."""
         joy = np.concatenate([part.enjoyment for part in parts])
         self.users.satisfaction = behaviour.satisfied(self.p, self.users.satisfaction, counts, joy)
         if self.p.applause_strength:
-            liked = (log["action"] == "like").to_numpy() & ~log["event_id"].duplicated().to_numpy()
-            by_creator = self.posts.creator[log["post_id"].to_numpy()[liked]]
+            post, action = (np.concatenate([part.slots[i].ravel() for part in parts]) for i in (0, 2))
+            by_creator = self.posts.creator[post[action == ACTIONS.index("like")]]
             likes = np.bincount(by_creator, minlength=self.p.creators)
             posts = np.bincount(self.posts.creator[live.first :], minlength=self.p.creators)
             self.creators.applause = behaviour.applauded(self.creators.applause, likes, posts)
@@ -249,17 +258,19 @@ class World:
     def _turn(self) -> None:
         """The night: new users, new posts, and what changes with the new day."""
         joining = int(generator(self.seed, population.USERS, self.day, 1).poisson(self.p.new_users_per_day))
-        first = len(self.users)
-        new = population.draw_users(self.p, self.seed, self.day, first, joining)
+        new = population.draw_users(self.p, self.seed, self.day, len(self.users), joining)
         self.users = population.append(self.users, new)
+        self._user_table = np.concatenate([self._user_table, behaviour.user_table(self.p, new)])
+        self._shift()
+        self._add_posts(self.day)
+
+    def _shift(self) -> None:
+        """People want other things, if an interest shift starts today."""
         if size := self.incidents.starting("interest_shift", self.day):
             other = generator(self.seed, SHIFT, self.day).standard_normal(self.users.interests.shape)
             self.users.interests = np.sqrt(1 - size**2) * self.users.interests + size * other
             self.ideal_length = self.ideal_length + size * (1 - 2 * self.ideal_length)
-            first, self._user_table = 0, self._user_table[:0]
-        fresh = behaviour.user_table(self.p, _from(self.users, first))
-        self._user_table = np.concatenate([self._user_table, fresh])
-        self._add_posts(self.day)
+            self._user_table = behaviour.user_table(self.p, self.users)
 
     def _add_posts(self, day: int) -> None:
         new: Posts = population.draw_posts(self.p, self.seed, day, self.creators)
@@ -324,6 +335,11 @@ def _value(
     return np.stack([sessions.expected(p, sessions.respond(p, s, one, shard, live)) for one in slates])
 
 
+def _check_share(explore: float) -> None:
+    if not 0 <= explore <= 1:
+        raise MlsysError(f"explore={explore}", why="it is a share of sessions", fix="explore=0.05")
+
+
 def _frame(names: list[str], sums: Sequence[np.ndarray]) -> pd.DataFrame:
     """Per-session means from the shards' sums, added in shard order."""
     total = np.zeros_like(sums[0])
@@ -334,7 +350,3 @@ def _frame(names: list[str], sums: Sequence[np.ndarray]) -> pd.DataFrame:
 
 def _category(codes: np.ndarray, names: Sequence[str]) -> Any:
     return pd.Categorical.from_codes(codes, dtype=pd.CategoricalDtype(list(names)))
-
-
-def _from(users: population.Users, first: int) -> population.Users:
-    return population.Users(**{name: column[first:] for name, column in vars(users).items()})
