@@ -55,14 +55,15 @@ def run_loop(
     healthy: DailyLoop | None = found[1] if found else None
     if found:
         print(f"  going on after day {loop.day - 1} (--fresh starts over)")
-    struck = min((i.day for i in incidents), default=days + 1) if compare else days + 1
-    left = WARM_UP + days - loop.world.day + (days + 1 - max(struck, healthy.day if healthy else 0))
+    # The night before the first incident is the last thing that both have in common: interests shift at midnight.
+    fork = min(i.day for i in incidents) - 1 if incidents and compare else days + 1
+    left = WARM_UP + days - loop.world.day + (days + 1 - max(fork, healthy.day if healthy else fork))
     with tqdm(total=left, desc="  days", unit="day", leave=False, disable=None) as bar:
 
         def on_day(one: DailyLoop) -> None:
             nonlocal healthy
             bar.update()
-            if one.day == struck and one is loop:  # Until now both are one: go on with a copy that stays healthy.
+            if one is loop and one.day == fork:
                 healthy = deepcopy(one)
                 healthy.world.incidents = Incidents()
             if one.world.day % SAVE_EVERY == 0:
