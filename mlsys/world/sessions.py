@@ -164,6 +164,8 @@ def _scores(s: Sessions, ranker: Ranker, shard: Shard, live: Live) -> np.ndarray
     if isinstance(ranker, Experiment):
         arms = [_scores(s, arm, shard, live) for arm in (ranker.treatment, ranker.control)]
         return np.where(ranker.treats(s.requests.user_id)[:, None], *arms)
+    if not len(s.row):  # A shard of a few new users may have no session, and models refuse an empty batch.
+        return np.zeros(s.requests.post_id.shape)
     scores = np.asarray(ranker.scores(s.requests))
     wrong = ~(np.abs(scores) < LARGEST_SCORE)  # true for NaN
     if scores.shape != s.requests.post_id.shape or wrong.any():

@@ -217,7 +217,6 @@ class World:
         kept = np.where(greedy == position, np.float32(1 - share), np.float32(0))
         delay, repeated = sessions.delivery(p, (self.seed, DAY, self.day), n)
         event = (time[:, None] + np.arange(slots) * sessions.SLOT_SECONDS * sessions.SECOND).ravel()
-        rows = np.arange(n) if not repeated.size else np.concatenate([np.arange(n), repeated])
         arrival = event + delay
         columns: dict[str, Any] = {
             "event_id": np.arange(self._next_event, self._next_event + n),
@@ -234,15 +233,15 @@ class World:
             "session_id": np.repeat(np.arange(self._next_session, self._next_session + sessions_), slots),
         }
         if repeated.size:
-            columns = {name: column[rows] for name, column in columns.items()}
+            columns = {name: np.concatenate([column, column[repeated]]) for name, column in columns.items()}
             columns["arrival_time"][n:] += np.timedelta64(round(p.delay_minutes * 60e6) + 1, "us")
         columns["action"], columns["device"] = (
             _category(columns["action"], ACTIONS),
             _category(columns["device"], DEVICES),
         )
-        columns["ranker"] = _category(np.zeros(len(rows), np.int8), (ranker.name,))
+        columns["ranker"] = _category(np.zeros(n + repeated.size, np.int8), (ranker.name,))
         self._next_event, self._next_session = self._next_event + n, self._next_session + sessions_
-        return pd.DataFrame(columns), p_like[rows]
+        return pd.DataFrame(columns, copy=False), np.concatenate([p_like, p_like[repeated]])
 
     def _remember(self, parts: list[_Part], counts: np.ndarray, live: Live) -> None:
         """What the day did to users and creators."""
