@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.stats import poisson
 
 import mlsys.world
 from mlsys.core import ACTIONS, EVENT_SCHEMA, MlsysError, generator
@@ -562,3 +563,19 @@ def test_scores_too_large_to_order_are_refused() -> None:
 def test_an_arm_cannot_be_random() -> None:
     with pytest.raises(MlsysError, match="cannot be random"):
         Experiment(Random(), Popularity(), np.zeros(1, bool))
+
+
+def test_visits_are_poisson_and_nearly_the_same_people_come_whatever_is_ranked() -> None:
+    rng = np.random.default_rng(SEED)
+    rate, u = rng.uniform(0, 20, 20_000), rng.random(20_000)
+    count = behaviour.visits(rate, u)
+    assert np.array_equal(count, poisson.ppf(u, rate)), SEED
+    assert (behaviour.visits(rate * 1.1, u) >= count).all(), SEED
+
+    came = []
+    for ranker in (Random(), Oracle()):
+        world = World(users=2_000, seed=SEED)
+        for _ in range(10):
+            log = world.step(ranker).log
+        came.append(np.bincount(log["user_id"], minlength=2_000) // world.p.slots)
+    assert (came[0] != came[1]).mean() < 0.1, SEED  # independent draws: about .35

@@ -17,7 +17,8 @@ WHO THERE IS                                                                    
   market    markets = 1; users and creators belong to market id mod markets, every market gets as many new posts
 
 A DAY, IN THIS ORDER                                                                sessions.py, behaviour.py
-  1 visit   Poisson(min(2 λ_u / (1 + exp(-2 κ S)), max_sessions_per_day = 20)) sessions, κ: return_strength = 0.9
+  1 visit   Poisson(min(2 λ_u / (1 + exp(-2 κ S)), max_sessions_per_day = 20)) sessions, κ: return_strength = 0.9;
+            one uniform per user and day, so that another ranker meets the same visitors, but for those it changed
             start: 8(U + U - 1) hours off 1, 19, 12 h UTC (by region), within the day · 5 s between impressions
   2 recall  candidates = 50 of the live posts of the user's market: their list is shuffled once a day and cut into
             50 equal strata, and a session draws one post of each, so none twice

@@ -84,7 +84,8 @@ class Responses:
 def draw(p: Parameters, key: tuple[int, ...], start: int, shard: Shard, live: Live) -> Sessions:
     """Who comes when, and what could be shown. `key` names the random streams, `start` is midnight in µs."""
     rng, users = generator(*key, SESSIONS), shard.users
-    row = np.repeat(np.arange(len(users)), rng.poisson(behaviour.session_rate(p, users)))
+    count = behaviour.visits(behaviour.session_rate(p, users), rng.random(len(users)))
+    row = np.repeat(np.arange(len(users)), count)
     hour = np.asarray(EVENING_HOUR)[users.region[row]] + 8 * (rng.random(len(row)) + rng.random(len(row)) - 1)
     time = start + (hour % 24 * 3_600 * SECOND).astype(np.int64)
     # One uniform draw per stratum of the shuffled list: no post twice in a session. Bounds are integers.
