@@ -44,13 +44,13 @@ def frame(days: int = 30, alerts: dict[int, list[str]] | None = None, factor: fl
     """A month of the loop, made up: every number is a function of the day, so that tests can compute it again."""
     day = np.arange(1, days + 1)
     auc = np.where(day % 5 == 2, np.nan, 0.7 + 0.01 * np.sin(day))
-    share = 0.7 + 0.05 * np.sin(day / 2)
+    share = factor * (0.7 + 0.05 * np.sin(day / 2))
     return pd.DataFrame(
         {
             "day": day,
             "share_of_oracle": share,
             "random_share": 0.44,
-            "likes_per_session": 3.5 * share * factor,
+            "likes_per_session": 3.5 * share,
             "sessions": 1_600 + day,
             "active_users": 700 + day,
             "retained": 0.9 - day / 200,

@@ -54,7 +54,7 @@ def loop_overview(
     fig = figure(height=1.2 + 1.1 * sum(heights))
     detail = "Expected likes per session over those of a ranker that knows every P(like), on the same sessions."
     if baseline is not None:
-        detail += f"\nLikes against the same seed without incident, {_change(frame, _checked(baseline), incidents)}."
+        detail += f"\nAgainst the same seed without incident, {_change(frame, _checked(baseline), incidents)}."
     served, random = (
         np.average(frame[name], weights=frame["sessions"]) for name in ("share_of_oracle", "random_share")
     )
@@ -90,13 +90,16 @@ def loop_overview(
 
 
 def _change(frame: pd.DataFrame, baseline: pd.DataFrame, incidents: Sequence[Incident]) -> str:
-    """How many more likes than the baseline, from the first incident on, over days that both have."""
+    """How much more of the oracle's likes than the baseline, from the first incident on, over days that both have.
+
+    Shares, not counts: who happened to come differs between two runs, and the oracle meets the same people.
+    """
     both = frame.merge(baseline, on="day", suffixes=("", "_base"))
     both = both[both["day"] >= min((i.day for i in incidents), default=0)]
     if both.empty:
         return "not yet comparable"
-    likes, would = ((both["likes_per_session" + end] * both["sessions" + end]).sum() for end in ("", "_base"))
-    return f"day {both['day'].min()} to {both['day'].max()}: {signed(likes / would - 1, '+.1%')}"
+    change = both["share_of_oracle"].mean() / both["share_of_oracle_base"].mean() - 1
+    return f"day {both['day'].min()} to {both['day'].max()}: {signed(change, '+.1%')}"
 
 
 def _alert_rows(alerts: pd.Series) -> dict[str, list[int]]:

@@ -56,8 +56,9 @@ def run_loop(
     if found:
         print(f"  going on after day {loop.day - 1} (--fresh starts over)")
     # The night before the first incident is the last thing that both have in common: interests shift at midnight.
-    fork = min(i.day for i in incidents) - 1 if incidents and compare else days + 1
-    left = WARM_UP + days - loop.world.day + (days + 1 - max(fork, healthy.day if healthy else fork))
+    fork = min(i.day for i in incidents) - 1 if incidents and compare else None
+    left = WARM_UP + days - loop.world.day
+    left += 0 if fork is None else days + 1 - (healthy.day if healthy else fork)
     with tqdm(total=left, desc="  days", unit="day", leave=False, disable=None) as bar:
 
         def on_day(one: DailyLoop) -> None:
@@ -74,11 +75,6 @@ def run_loop(
     path.unlink(missing_ok=True)
     _print(frame, incidents, baseline)
     return _sections(frame, incidents, baseline)
-
-
-def likes(frame: pd.DataFrame) -> np.ndarray:
-    """Expected likes of each day, float64 (days,)."""
-    return (frame["likes_per_session"] * frame["sessions"]).to_numpy(np.float64)
 
 
 def _print(frame: pd.DataFrame, incidents: Sequence[Incident], baseline: pd.DataFrame | None) -> None:
@@ -123,9 +119,10 @@ def _print_incident(incident: Incident, frame: pd.DataFrame, baseline: pd.DataFr
     else:
         print(f"  {name}: no alert")
     if baseline is not None:
-        since = (frame["day"] >= incident.day).to_numpy()
-        lost = 1 - likes(frame)[since].sum() / likes(baseline)[since].sum()
-        print(f"    likes lost from that day on, against the same days without incident: {lost:.1%}")
+        since = frame["day"] >= incident.day
+        here, there = (float(days.loc[since, "share_of_oracle"].mean()) for days in (frame, baseline))
+        print(f"    from that day on {here:.1%} of the oracle's likes, {there:.1%} without incident: "
+              f"{1 - here / there:.1%} of engagement lost")  # fmt: skip
 
 
 def _sections(
