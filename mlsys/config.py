@@ -53,7 +53,7 @@ class TrainingConfig:
     test_share : the share of a log's rows, the last in time, that its model is tested on.
     estimator : "trees" or "linear".
     objective : "like" ranks by P(like); "value" by P(like) + P(share) - 3 P(dislike).
-    every_days : the daily loop trains so often; 0: once, and never again.
+    every_days : the daily loop trains so often; 0: not after its warm-up.
     tolerance : how much test AUC a new model may lose against the one that serves.
     """
 

@@ -131,7 +131,7 @@ DEFAULT_CHECKS: tuple[Check, ...] = (
     in_set("action", ACTIONS),
     not_null("event_time"),
     not_before("arrival_time", "event_time"),
-    not_null("device", mostly=0.90, quarantine=False),
+    not_null("device", mostly=0.90, severity="warning", quarantine=False),
     in_range("position", 0),
     not_null("propensity"),
     in_range("propensity", 0, 1, open_low=True),

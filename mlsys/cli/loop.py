@@ -49,7 +49,7 @@ def run_loop(
         )
 
     path = folder / "run.checkpoint"
-    key = checkpoint.key_of(config.version, seed, users, tuple(incidents), compare)
+    key = checkpoint.key_of(config.version, seed, users, days, tuple(incidents), compare)
     found = None if fresh else checkpoint.load(path, key)
     loop: DailyLoop = found[0] if found else DailyLoop(config, seed=seed, users=users, incidents=incidents)
     healthy: DailyLoop | None = found[1] if found else None
@@ -93,10 +93,13 @@ def _print(frame: pd.DataFrame, incidents: Sequence[Incident], baseline: pd.Data
           f"{_average(frame, 'random_share')}")  # fmt: skip
     if len(frame) > 5:
         moved = frame["share_of_oracle"].corr(frame["auc"])
-        print(f"  AUC offline against value online, day by day: correlation {moved:+.2f}")
+        if not np.isnan(moved):
+            print(f"  AUC offline against value online, day by day: correlation {moved:+.2f}")
         print(f"  of users who came on days 1 to 3, {frame['retained'].iloc[-1]:.0%} came in the last three days")
     rungs = pd.DataFrame(list(frame["rungs"])).mean()
     print("  feature values served: " + ", ".join(f"{name} {share:.1%}" for name, share in rungs.items()))
+    if frame["held"].any():
+        print(f"  rows held back by verification: {frame['held'].sum():,}")
     print(f"  days with an alert: {int(frame['alerts'].map(bool).sum())} of {len(frame)}")
     if incidents:
         before = frame[frame["day"] < min(i.day for i in incidents)]

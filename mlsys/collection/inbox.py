@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
+from mlsys.core import EVENT_SCHEMA
+
 
 class Inbox:
     """Holds events until the clock reaches their arrival.
@@ -33,6 +35,8 @@ class Inbox:
 
     def poll(self, now: np.datetime64) -> pd.DataFrame:
         """What arrived before `now` and was not handed out yet, in order of arrival."""
+        if not self._waiting:
+            return pd.DataFrame(columns=list(EVENT_SCHEMA)).astype(EVENT_SCHEMA)
         events = pd.concat(self._waiting, ignore_index=True)
         arrived = (events["arrival_time"] < now).to_numpy()
         self._waiting = [events[~arrived]]

@@ -137,7 +137,9 @@ def feed_views(
     return views
 
 
-def ranking_views(*, window_days: float = 7.0, ttl_days: float | None = None) -> Sequence[FeatureView | OnDemandView]:
+def ranking_views(
+    *, window_days: float | None = 7.0, ttl_days: float | None = None
+) -> Sequence[FeatureView | OnDemandView]:
     """What a ranker of the simulated feed may know: the past of user, post, creator and user × topic, and the request.
 
     Needs the columns of `Catalogue.join`.

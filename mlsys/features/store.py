@@ -132,6 +132,12 @@ class FeatureStore:
         parts = {}
         for view in self._views_of(refs):
             if isinstance(view, OnDemandView):
+                if absent := [name for name in view.inputs if name not in entity_rows]:
+                    raise MlsysError(
+                        f"entity_rows lacks {', '.join(absent)}",
+                        why=f"view {view.name!r} is computed from them",
+                        fix="send them with the request (`context` of the server), and give the server a catalogue",
+                    )
                 values = view.compute({name: entity_rows[name] for name in view.inputs})
                 status = np.where(np.isnan(values), Status.NULL_VALUE, Status.PRESENT).astype(np.int8)
                 age = np.zeros(len(values))

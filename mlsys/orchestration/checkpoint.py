@@ -8,15 +8,21 @@ from __future__ import annotations
 import hashlib
 import os
 import pickle
+import sys
 from pathlib import Path
 from typing import Any
+
+import numpy as np
+import pandas as pd
+import sklearn
 
 PACKAGE = Path(__file__).resolve().parents[1]
 
 
 def key_of(*parts: object) -> str:
-    """What a checkpoint belongs to: these settings, and this very code. Hexadecimal SHA-256."""
-    digest = hashlib.sha256(repr(parts).encode())
+    """What a checkpoint belongs to: these settings, this code, these versions of the libraries. Hexadecimal SHA-256."""
+    versions = (sys.version, np.__version__, pd.__version__, sklearn.__version__)
+    digest = hashlib.sha256(repr((parts, versions)).encode())
     for path in sorted(PACKAGE.rglob("*.py")):
         digest.update(path.read_bytes())
     return digest.hexdigest()

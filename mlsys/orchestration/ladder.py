@@ -19,8 +19,8 @@ def ladder(seed: int, *, users: int = 2_000, days: int = 14) -> pd.DataFrame:
     """The value of five rankers on the same morning, after `days` days of random ranking.
 
     Rows are `RUNGS`; columns: like, dislike, share, null, enjoyment (exact, per session), share_of_oracle (of its
-    likes), and auc, exact too: expected over all throws of the dice on the last day's impressions, which the models
-    were not trained on, for the two models and, as oracle, for P(like) itself.
+    likes), and auc, exact too: expected over all throws of the dice on the last day's labelled impressions, which the
+    models were not trained on, for the two models and, as oracle, for P(like) itself.
     """
     loop = DailyLoop(SystemConfig(), seed=seed, users=users)
     for _ in range(days):

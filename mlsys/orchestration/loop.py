@@ -13,6 +13,7 @@ The world is simulated, the system is not: it is the same store, model, server a
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -22,9 +23,9 @@ import pandas as pd
 
 from mlsys.collection.inbox import Inbox
 from mlsys.config import SystemConfig
-from mlsys.core import EVENT_SCHEMA, VirtualClock
+from mlsys.core import EVENT_SCHEMA, MlsysError, VirtualClock
 from mlsys.evaluation import Estimate, auc
-from mlsys.features import FeatureStore
+from mlsys.features import FeatureStore, FeatureView
 from mlsys.features.catalogue import Catalogue
 from mlsys.features.definitions import ranking_views
 from mlsys.monitoring import ModelMonitor
@@ -40,6 +41,9 @@ DAY = np.timedelta64(1, "D")
 RANDOM_DAYS, WARM_UP = 7, 21
 """Before day 1: a week of random ranking, so that there is something to train on, and two with the first models: after
 one, windows hold only what models showed; after the other, the monitor has its reference."""
+
+FEWEST_DAYS = 3
+"""Days that a model is trained on, at least."""
 
 HEALTHY_DAYS = 7
 """Days without an alert that make the monitor's reference; so many alerting days in a row are the new normal."""
@@ -71,12 +75,21 @@ class DailyLoop:
     history: list[dict[str, object]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
+        if self.config.training.lookback_days < FEWEST_DAYS:
+            raise MlsysError(
+                f"training.lookback_days={self.config.training.lookback_days}",
+                why=f"the loop trains on {FEWEST_DAYS} days or more",
+                fix="--set training.lookback_days=7",
+            )
         shifted = [replace(i, day=i.day + WARM_UP - 1) for i in self.incidents]
-        self.world = World(seed=self.seed, users=self.users, incidents=shifted)
+        # One process: the server counts what it answers, and a worker's copy would be thrown away with its counts.
+        self.world = World(seed=self.seed, users=self.users, incidents=shifted, n_jobs=1)
         self.store, self.inbox, self.registry = FeatureStore(), Inbox(), Registry()
-        self.store.apply(*ranking_views(window_days=self.config.features.window_days or 7.0))
+        window, ttl = self.config.features.window_days, self.config.features.ttl_days
+        self.store.apply(*ranking_views(window_days=window or None, ttl_days=ttl or None))
         self.popularity, self.rows = Popularity(), dict[int, Training]()
         self.alerts: list[str] = []
+        self.held: list[pd.DataFrame] = []
         self._visitors: list[np.ndarray] = []
         self._healthy: list[tuple[pd.DataFrame, float]] = []
         self._unhealthy: list[tuple[pd.DataFrame, float]] = []
@@ -94,7 +107,8 @@ class DailyLoop:
         likes_, dislikes_per_session, enjoyment : exact expectations of what was served · sessions, active_users
         retained : of users who came on days 1 to 3, the share who came on this day or the two before
         model_version · auc, auc_low, auc_high : test AUC of the serving model when it was registered
-        gate : what the night's gate said · alerts : list of str · rungs : dict rung → share of answered values
+        gate : what the night's gate said · alerts : list of str · rungs : dict rung → share of feature values
+        held : rows that verification kept out of features and training that night
         """
         return pd.DataFrame([row for row in self.history if int(str(row["day"])) >= 1])
 
@@ -108,8 +122,7 @@ class DailyLoop:
     def random_day(self) -> Day:
         """A day of random ranking, and the night after it but for training."""
         catalogue, result = self._catalogue(), self.world.step(Random())
-        self._collect(result.log, catalogue)
-        self._materialize()
+        self._materialize(self._collect(result.log, catalogue))
         return result
 
     def step(self) -> None:
@@ -129,8 +142,10 @@ class DailyLoop:
         self.alerts = []
         passed = self._collect(result.log, catalogue)
         gate = self._train() if passed else "held: verification failed"
-        self._materialize()
-        self._monitor(served, online["like"], stale)
+        self._materialize(passed)
+        seen = result.log[result.log["arrival_time"] < self.world.now].drop_duplicates("event_id")
+        logged = (seen["action"] == "like").sum() / max(seen["session_id"].nunique(), 1)
+        self._monitor(served, float(logged), stale)
         answered = sum(served.rungs.values()) or 1.0
         self.history.append(
             {
@@ -146,6 +161,7 @@ class DailyLoop:
                 "model_version": version,
                 **offline,
                 "gate": gate,
+                "held": len(self.held[-1]),
                 "alerts": self.alerts,
                 "rungs": {rung: count / answered for rung, count in served.rungs.items()},
             }
@@ -178,46 +194,55 @@ class DailyLoop:
         return server
 
     def _collect(self, log: pd.DataFrame, catalogue: Catalogue) -> bool:
-        """What had arrived by midnight, if it passes verification: a batch that fails is held as a whole."""
+        """What had arrived by midnight, if it passes verification. A batch that fails is kept aside in `held` as a
+        whole, of one that passes the rows that fail."""
         self.inbox.deliver(log)
         report = verify(self.inbox.poll(self.world.now))
         failed = [r.check.name for r in report.results if r.status == "failed" and r.check.severity == "error"]
         self.alerts += [f"verification: {check}" for check in failed]
+        self.held.append(report.events if failed else report.quarantine)
         if not failed:
             self._learn(catalogue.join_log(report.clean))
         return not failed
 
-    def _materialize(self) -> None:
-        """Put features online, but for the views whose job hangs."""
-        views = [view.name for view in self.store.list_feature_views()]
-        stuck = round(self.world.incidents.size("stale_features", self.world.day - 1) * len(views))
+    def _materialize(self, passed: bool) -> None:
+        """Put features online, but for the views whose job hangs. They are as fresh as the last batch that passed."""
+        views = [view.name for view in self.store.list_feature_views() if isinstance(view, FeatureView)]
+        stuck = math.ceil(self.world.incidents.size("stale_features", self.world.day) * len(views))
         self.store.materialize(self.world.now, views[stuck:])
-        if not stuck:
+        if passed and not stuck:
             self._refreshed = self.world.now
 
     def _learn(self, events: pd.DataFrame) -> None:
         """Features of every impression, as of the morning it was served; then the events enter the store."""
-        # Late events ask for features of days ago: keep as many days more as anything can be late.
-        window = round(self.config.features.window_days or 7.0)
-        self.store.expire(self.world.now - np.timedelta64(window + 4, "D"))
         self.store.ingest(events[[*EVENT_SCHEMA, "creator_id", "user_topic"]])
         self.popularity.observe(events)
         labelled = events[events["action"].notna()]
         refs = self.store.list_features()
         joined = self.store.get_historical_features(labelled, refs, every=DAY).set_index("event_id")
         self.rows[self.world.day] = Training(joined[refs].astype(np.float32), joined["action"])
-        self.rows = {day: rows for day, rows in self.rows.items() if day > self.world.day - 1 - self._lookback}
+        self._forget()
 
-    @property
-    def _lookback(self) -> int:
-        return self.config.training.lookback_days
+    def _forget(self) -> None:
+        """Drop what no training and no window reaches any more."""
+        settings, rows = self.config.training, 0
+        kept: dict[int, Training] = {}
+        newest, *past = sorted(self.rows, reverse=True)
+        for day in past[: settings.lookback_days]:
+            if rows < settings.max_rows or len(kept) < FEWEST_DAYS:
+                kept[day] = self.rows[day]
+            rows += len(self.rows[day].features)
+        self.rows = {**kept, newest: self.rows[newest]}
+        if window := self.config.features.window_days:
+            # Late events ask for features of days ago: keep as many days more as anything can be late.
+            self.store.expire(self.world.now - np.timedelta64(math.ceil(window) + 4, "D"))
 
     def _train(self) -> str:
         """A new model on all days but the newest, judged on that one; the gate decides whether it will serve."""
         settings, champion = self.config.training, self.registry.aliases.get("champion")
         *past, newest = sorted(self.rows)
         due = settings.every_days and self.day % settings.every_days == 0
-        if len(past) < 3 or (self.day > 1 and not due):
+        if len(past) < FEWEST_DAYS or (self.day > 1 and not due):
             return "not due"
         test = self.rows[newest]
         liked = (test.action == "like").to_numpy(np.float64)

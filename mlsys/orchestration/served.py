@@ -32,11 +32,12 @@ class Misread:
 
 @dataclass
 class ServedRanker:
-    """Ranks sessions by asking a `ModelServer`, and keeps what monitoring reads.
+    """Ranks sessions by asking a `ModelServer`, and keeps what monitoring reads. Scores are the server's; ties go to
+    the day's shuffle, as for every ranker, and not to the lower id.
 
     outage : share of users whose requests find no feature store. misread : share whose requests meet a `Misread`.
-    rungs : answered values per rung. samples : features and score of one candidate per session, whatever its
-    rank, so that a change of ranking alone does not look like drift.
+    rungs : feature values per rung, a session counting one. samples : features and score of one candidate per
+    session, whatever its rank, so that a change of ranking alone does not look like drift.
     """
 
     server: ModelServer
@@ -49,7 +50,7 @@ class ServedRanker:
     def scores(self, requests: Requests) -> np.ndarray:
         """float64 (S, C); each user meets the same server all day."""
         share = (requests.user_id * 2_654_435_761 % 2**32) / 2**32
-        cases = [(share < self.outage, "outage"), (share > 1 - self.misread, "misread")]
+        cases = [(share < self.outage, "outage"), (share >= 1 - self.misread, "misread")]
         out, left = np.empty(requests.post_id.shape), np.ones(len(share), bool)
         for chosen, case in [*cases, (left, "healthy")]:
             rows = np.flatnonzero(chosen & left)

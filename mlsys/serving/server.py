@@ -72,8 +72,10 @@ class ModelServer:
         order = np.argsort(posts)
         self._popularity = (np.asarray(posts)[order], np.asarray(likes, np.float64)[order])
 
-    def rank(self, user: int, candidates: np.ndarray, k: int | None = None) -> Ranking:
-        """The best `k` (default: all) of the candidates, int64 (n,), for one user."""
+    def rank(
+        self, user: int, candidates: np.ndarray, k: int | None = None, context: Mapping[str, float] | None = None
+    ) -> Ranking:
+        """The best `k` (default: all) of the candidates, int64 (n,), for one user; `context` as in `score`."""
         posts = np.asarray(candidates, np.int64)
         if posts.ndim != 1 or not len(posts):
             raise MlsysError(
@@ -81,16 +83,18 @@ class ModelServer:
                 why="ranking needs at least one post id",
                 fix="pass a flat list of ids",
             )
-        scores, defaulted = self.score(np.full(len(posts), user, np.int64), posts)
+        sent = {name: np.full(len(posts), value) for name, value in (context or {}).items()}
+        scores, defaulted = self.score(np.full(len(posts), user, np.int64), posts, sent)
         rung = "popularity" if defaulted is None else "defaults" if defaulted else "fresh"
         self.rungs[rung] += 1
         order = np.lexsort((posts, -np.round(scores, 6)))[:k]
         missing = 1.0 if defaulted is None else defaulted
         return Ranking(posts[order], scores[order], rung, missing, self.model.version)
 
-    def predict(self, user: int, post: int) -> Prediction:
+    def predict(self, user: int, post: int, context: Mapping[str, float] | None = None) -> Prediction:
         """P(like) of one post for one user. Likes are no probability: in an outage, training means answer."""
-        scores, defaulted = self.score(np.array([user]), np.array([post]))
+        sent = {name: np.array([value]) for name, value in (context or {}).items()}
+        scores, defaulted = self.score(np.array([user]), np.array([post]), sent)
         if defaulted is None:
             scores = self.model.predict_array(np.full((1, len(self.model.signature.features)), np.nan))
         rung = "fresh" if defaulted == 0 else "defaults"

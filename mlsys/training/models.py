@@ -52,7 +52,7 @@ class Model(Protocol):
 
 @dataclass(frozen=True)
 class LinearModel:
-    """P(like) = 1 / (1 + exp(-(x · weights + intercept))): one dot product per row.
+    """P(y = 1) = 1 / (1 + exp(-(x · weights + intercept))): one dot product per row.
 
     `fit` standardizes, fits scikit-learn's LogisticRegression, and folds the scaling into the weights.
     """
@@ -81,18 +81,18 @@ class LinearModel:
         return cls(version, signature, weights, float(fitted.intercept_[0] - weights @ mean))
 
     def predict(self, X: pd.DataFrame) -> np.ndarray:
-        """P(like), float64 (n,). Columns are taken by name, in the signature's order; others are ignored."""
+        """P(y = 1), float64 (n,). Columns are taken by name, in the signature's order; others are ignored."""
         return self.predict_array(_in_order(self, X))
 
     def predict_array(self, values: np.ndarray) -> np.ndarray:
-        """P(like), float64 (n,), from an array (n, features) that is already in the signature's order."""
+        """P(y = 1), float64 (n,), from an array (n, features) that is already in the signature's order."""
         filled = np.where(np.isnan(values), self.signature.defaults, values)
         return np.asarray(expit(filled @ self.weights + self.intercept))
 
 
 @dataclass(frozen=True)
 class TreeModel:
-    """P(like) from scikit-learn's HistGradientBoostingClassifier: interactions such as length × device come free.
+    """P(y = 1) from scikit-learn's HistGradientBoostingClassifier: interactions such as length × device come free.
 
     Trees know what a missing value means from training, so nothing is filled in.
     """
@@ -119,11 +119,11 @@ class TreeModel:
         return cls(version, Signature(tuple(map(str, X.columns)), tuple(defaults.tolist())), trees)
 
     def predict(self, X: pd.DataFrame) -> np.ndarray:
-        """P(like), float64 (n,). Columns are taken by name, in the signature's order; others are ignored."""
+        """P(y = 1), float64 (n,). Columns are taken by name, in the signature's order; others are ignored."""
         return self.predict_array(_in_order(self, X))
 
     def predict_array(self, values: np.ndarray) -> np.ndarray:
-        """P(like), float64 (n,), from an array (n, features) that is already in the signature's order."""
+        """P(y = 1), float64 (n,), from an array (n, features) that is already in the signature's order."""
         with THREADS.limit(limits=1):
             return np.asarray(self.trees.predict_proba(values)[:, 1])
 

@@ -1,4 +1,4 @@
-"""Which models there are, and which one serves. MLflow's verbs; in memory."""
+"""Which models there are, and which one serves. In memory."""
 
 from __future__ import annotations
 

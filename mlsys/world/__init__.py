@@ -70,8 +70,17 @@ Whether it does what it says: `python start.py world prove`.
 """
 
 from mlsys.world.incidents import KINDS, Incident
-from mlsys.world.rankers import Experiment, Model, Oracle, Popularity, Random, Requests, TableRanker, ValueFunction
-from mlsys.world.rankers import recency as recency
+from mlsys.world.rankers import (
+    Experiment,
+    Model,
+    Oracle,
+    Popularity,
+    Random,
+    Requests,
+    TableRanker,
+    ValueFunction,
+    recency,
+)
 from mlsys.world.simulation import Day, World
 
 __all__ = [

@@ -116,7 +116,8 @@ def visits(rate: np.ndarray, u: np.ndarray) -> np.ndarray:
     term = np.exp(-rate).astype(np.float32).astype(np.float64)
     below = term.copy()
     for k in range(1, 100):
-        more = np.flatnonzero(u[left] > below)
+        # Past the mean, a term this small ends it: rounding leaves the sum of all terms a little off 1.
+        more = np.flatnonzero((u[left] > below) & ((term > 1e-12) | (k <= rate[left])))
         if not more.size:
             break
         left, term = left[more], term[more] * rate[left[more]] / k

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 from mlsys.core import MlsysError
@@ -38,7 +37,7 @@ KINDS: dict[str, Kind] = {
         "how far: interests turn to sqrt(1 - size²)·θ + size·new, ideal lengths move by size towards their mirror"),
     "stale_features": Kind(
         "online features are not refreshed", "the materialization job hangs, with exit code 0", "loop: materialize",
-        4, 1.0, "share of entities whose vectors stay as they are"),
+        4, 1.0, "share of feature views, rounded up, whose vectors stay as they are"),
     "bad_model_push": Kind(
         "a model is served that reads its features in another order", "a push by hand, past the gate", "loop: serve",
         2, 1.0, "share of users it answers"),
@@ -100,10 +99,6 @@ class Incident:
 
 class Incidents(tuple[Incident, ...]):
     """Several incidents; they may overlap."""
-
-    def __new__(cls, incidents: Iterable[Incident] = ()) -> Incidents:
-        """From any incidents."""
-        return super().__new__(cls, incidents)
 
     def size(self, kind: str, day: int) -> float:
         """The size of this kind of incident on this day; 0 when there is none, the largest when there are several."""

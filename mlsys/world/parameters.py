@@ -93,6 +93,8 @@ class Parameters:
         wrong |= {name: "0 or more" for name in numbers if name not in wrong and not getattr(self, name) >= 0}
         shares = ("signal", "satisfaction_rate", "late_share", "duplicate_share")
         wrong |= {name: "from 0 to 1" for name in shares if name not in wrong and getattr(self, name) > 1}
+        if self.max_sessions_per_day > 50:
+            wrong["max_sessions_per_day"] = "at most 50"
         if self.slots > self.candidates:
             wrong["candidates"] = f"at least slots={self.slots}"
         live = self.posts_per_day // self.markets * self.live_days
