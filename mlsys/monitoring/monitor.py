@@ -66,6 +66,12 @@ class ModelMonitor:
         Rows of a day are not independent: two hundred creators stand behind thousands of them. So each column's
         limit is `margin` times the largest PSI that one healthy day shows against the others, at least `min_psi`.
         """
+        if len(days) < 2:
+            raise MlsysError(
+                f"{len(days)} healthy day(s) are no reference",
+                why="how far healthy days are apart takes two or more of them",
+                fix="ModelMonitor(frame) judges one frame by min_psi alone",
+            )
         monitor = cls(pd.concat(days), min_psi=min_psi, rate=rate, min_rows=min_rows)
         for name, summary in monitor._reference.items():
             if isinstance(summary, _Numeric):
