@@ -578,4 +578,4 @@ def test_visits_are_poisson_and_nearly_the_same_people_come_whatever_is_ranked()
         for _ in range(10):
             log = world.step(ranker).log
         came.append(np.bincount(log["user_id"], minlength=2_000) // world.p.slots)
-    assert (came[0] != came[1]).mean() < 0.1, SEED  # independent draws: about .35
+    assert (came[0] != came[1]).mean() < 0.25, SEED  # measured .08 to .11; two seeds differ in .55 to .59

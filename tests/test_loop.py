@@ -17,7 +17,7 @@ import pytest
 
 from mlsys.cli import main
 from mlsys.config import SystemConfig
-from mlsys.core import microseconds
+from mlsys.core import MlsysError, microseconds
 from mlsys.features.catalogue import Catalogue
 from mlsys.orchestration import checkpoint
 from mlsys.orchestration.ladder import RUNGS, ladder
@@ -208,7 +208,7 @@ def test_the_value_objective_is_disliked_less(loops: list[DailyLoop], healthy: l
     for loop, like in zip(loops, healthy, strict=True):
         value = branch(loop, training__objective="value").run(4)
         less.append((value["dislikes_per_session"] / like["dislikes_per_session"][:4] - 1)[1:].mean())
-    assert np.mean(less) < -0.02, (less, seeds(loops))
+    assert np.mean(less) < 0, (less, seeds(loops))
 
 
 def test_a_frozen_model_loses_when_interests_shift(loops: list[DailyLoop], shifted: list[pd.DataFrame]) -> None:
@@ -320,27 +320,34 @@ def test_a_shift_of_interests_shows_in_likes_and_is_learned_again(
     assert sum(noticed) >= 3, (noticed, seeds(loops))
 
 
-def test_stale_features_cost_likes_from_the_second_day_on(loops: list[DailyLoop], healthy: list[pd.DataFrame]) -> None:
-    frames = [branch(loop, "stale_features@1:days=8").run(LAST) for loop in loops]
+def test_stale_features_cost_likes_from_their_first_day_on(loops: list[DailyLoop], healthy: list[pd.DataFrame]) -> None:
+    frames = [branch(loop, "stale_features@2:days=8").run(LAST) for loop in loops]
     gone = lost(frames, healthy)
-    assert gone[0] == 0 and gone[4:8].mean() > 0, (gone, seeds(loops))
+    assert gone[0] == 0 and gone[3:9].mean() > 0.03, (gone, seeds(loops))
+    assert min(gone[7:9]) > 0.1, (gone, seeds(loops))  # Older than `ttl_days`: withheld.
     for frame in frames:
         hours = [[int(a.split()[3]) for a in day if a.startswith("freshness:")] for day in alerts(frame)]
-        assert hours == [[], [24], [48], [72], [96], [120], [144], [168], [], []], seeds(loops)
+        assert hours == [[], [24], [48], [72], [96], [120], [144], [168], [192], []], seeds(loops)
 
 
-def test_what_is_stale_is_what_was_online_before(loops: list[DailyLoop]) -> None:
-    stuck, well = branch(loops[0], "stale_features@2:days=1"), branch(loops[0])
-    before = deepcopy(stuck.store)
-    for loop in (stuck, well):
+@pytest.mark.parametrize(("size", "stuck"), [(0.2, 1), (0.5, 2), (1.0, 4)])
+def test_what_is_stale_is_what_was_online_before(size: float, stuck: int, loops: list[DailyLoop]) -> None:
+    broken, well = branch(loops[0], f"stale_features@2:days=1:size={size}"), branch(loops[0])
+    before, world = deepcopy(broken.store), loops[0].world
+    for loop in (broken, well):
         loop.step()
-    keys = {"post_id": np.arange(len(loops[0].world.posts))}
-    ask = ["post:impressions", "post:like_rate"], keys, stuck.world.now
-    old, still, new = (store.get_online_features(*ask).values for store in (before, stuck.store, well.store))
-    np.testing.assert_array_equal(old, still)
-    assert (np.nan_to_num(old) != np.nan_to_num(new)).mean() > 0.05
-    stuck.step()
-    assert not np.array_equal(stuck.store.get_online_features(*ask).values, still, equal_nan=True)
+    views = {"user": "user_id", "post": "post_id", "creator": "creator_id", "user_topic": "user_topic"}
+    keys = {key: np.arange(200) for key in views.values()} | {"post_id": len(world.posts) - np.arange(200)}
+    for i, view in enumerate(views):
+        old, got, new = (
+            store.get_online_features([f"{view}:impressions"], keys, world.now).values
+            for store in (before, broken.store, well.store)
+        )
+        assert not np.array_equal(old, new, equal_nan=True), (view, loops[0].seed)
+        np.testing.assert_array_equal(got, old if i < stuck else new, err_msg=f"{view}, seed {loops[0].seed}")
+    broken.run(3)
+    stale = [any("freshness" in alert for alert in day) for day in alerts(broken.frame())]
+    assert stale == [False, True, False]
 
 
 def test_a_batch_without_actions_is_held_and_nothing_is_learned_from_it(
@@ -367,6 +374,11 @@ def test_a_batch_without_actions_is_held_and_nothing_is_learned_from_it(
         assert frame["gate"].tolist()[:3] == ["held: verification failed"] * 3, one.seed
         said = ["verification: not_null(action)" in day for day in alerts(frame)]
         assert said == [True, True, True, False], (alerts(frame), one.seed)
+        # Held rows are kept aside, and what is served meanwhile is as old as the last batch that passed.
+        assert frame["held"].tolist() == [len(rows) for rows in one.held[-4:]] and frame["held"][3] == 0, one.seed
+        assert (frame["held"][:3] > 9 * frame["sessions"][:3]).all(), one.seed
+        old = [[int(a.split()[3]) for a in day if a.startswith("freshness:")] for day in alerts(frame)]
+        assert old == [[], [24], [48], [72]], one.seed
         assert one.world.day in one.rows and "feed_like:5" in one.registry.models, one.seed
     gone = lost([one.frame() for one in broken], healthy)
     assert gone[0] == 0 and gone[3] > 0.01, (gone, seeds(loops))
@@ -475,7 +487,7 @@ def test_a_key_is_of_the_settings_and_of_the_code(tmp_path: Path, monkeypatch: p
     assert checkpoint.key_of("a") != before
 
 
-# --- Small worlds ------------------------------------------------------------------------------------------------
+# --- Other worlds, other settings --------------------------------------------------------------------------------
 
 
 def test_a_heavy_user_without_a_device_does_not_stop_the_loop() -> None:
@@ -486,7 +498,30 @@ def test_a_heavy_user_without_a_device_does_not_stop_the_loop() -> None:
     loop = DailyLoop(settings(), seed=seed, users=200)
     for _ in range(2):
         loop.random_day()
-    assert len(loop.rows) == 2
+    assert len(loop.rows) == 2 and not loop.alerts
+
+
+def test_windows_and_ages_without_bound_are_settings_like_others() -> None:
+    loop = DailyLoop(settings(features__window_days=0, features__ttl_days=0), seed=fresh_seed(), users=200)
+    log = once(pd.concat([loop.random_day().log for _ in range(9)]))
+    log = log[log["arrival_time"] < loop.world.now]
+    posts = np.unique(log["post_id"])
+    counts = log["action"].notna().groupby(log["post_id"]).sum().to_numpy(np.float32)
+    got = loop.store.get_online_features(["post:impressions"], {"post_id": posts}, loop.world.now)
+    np.testing.assert_array_equal(got.values[:, 0], counts, err_msg=str(loop.seed))
+
+
+def test_a_loop_remembers_what_training_reaches_and_no_more(loops: list[DailyLoop]) -> None:
+    short, few = branch(loops[0], training__lookback_days=4), branch(loops[0], training__max_rows=1_000)
+    for loop, past in ((short, 4), (few, 3)):  # Three days at least, whatever `max_rows` says.
+        loop.run(1)
+        assert sorted(loop.rows) == [loop.world.day - back for back in range(past, -1, -1)]
+        assert "feed_like:2" in loop.registry.models
+
+
+def test_two_days_are_too_few_to_train_on() -> None:
+    with pytest.raises(MlsysError, match="3 days or more"):
+        DailyLoop(settings(training__lookback_days=2), seed=1, users=200)
 
 
 # --- The command line --------------------------------------------------------------------------------------------

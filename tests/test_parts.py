@@ -95,6 +95,12 @@ def test_an_event_that_arrives_at_the_very_moment_is_not_there_yet() -> None:
     assert inbox.poll(START + 4 * HOUR)["event_id"].tolist() == [1]
 
 
+def test_an_inbox_that_nothing_was_delivered_to_is_empty() -> None:
+    inbox = Inbox()
+    batch = inbox.poll(START)
+    assert list(batch.columns) == list(EVENT_SCHEMA) and len(batch) == len(inbox) == inbox.repeats == 0
+
+
 def test_an_inbox_keeps_every_column_of_a_world_s_log() -> None:
     world, inbox = World(users=200, seed=SEED), Inbox()
     logs = [world.step(Random()).log for _ in range(2)]
@@ -193,6 +199,13 @@ def test_a_model_trained_on_the_morning_scores_the_log_as_the_server_did(
     (answer, observed), missing = told[0], np.isnan(store.get_historical_features(today, refs, every=DAY)[refs])
     assert answer.names == tuple(refs) and (observed == scores).all() and len(told) == 1
     assert defaulted == pytest.approx(missing.to_numpy().mean()) and defaulted > 0, SEED
+    # One request with its context gets the same scores, best first.
+    context = {name: float(asked[name][0]) for name in CONTEXT}
+    ranking = server.rank(int(asked["user_id"][0]), asked["post_id"][:10], context=context)
+    one = server.predict(int(asked["user_id"][0]), int(ranking.posts[0]), context=context)
+    assert ranking.scores[0] == ranking.scores.max() == one.probability and len(ranking.posts) == 10
+    with pytest.raises(MlsysError, match="event_time"):
+        server.rank(1, asked["post_id"][:10])
 
 
 @settings(max_examples=20)
