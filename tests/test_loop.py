@@ -420,12 +420,23 @@ def test_a_push_of_size_1_meets_everybody(loops: list[DailyLoop]) -> None:
     assert not same.any(), (np.flatnonzero(same), loops[0].seed)
 
 
-def test_monitoring_samples_one_candidate_of_every_session(loops: list[DailyLoop]) -> None:
-    loop = branch(loops[0])
-    served = ServedRanker(loop.server(loop.registry.get("champion")))
+def test_monitoring_samples_one_candidate_of_every_session_whatever_its_place(loops: list[DailyLoop]) -> None:
+    loop, asked = branch(loops[0]), list[Requests]()
+    length = loop.world.catalogue()["length"].to_numpy(np.float32)
+
+    class Watched(ServedRanker):
+        def scores(self, requests: Requests) -> np.ndarray:
+            asked.append(requests)
+            return super().scores(requests)
+
+    served = Watched(loop.server(loop.registry.get("champion")))
     result = loop.world.step(served)
-    sample = pd.concat(served.samples)
+    (requests,), sample = asked, pd.concat(served.samples)
     assert len(sample) == result.sessions and list(sample.columns) == [*loop.store.list_features(), "score"]
+    candidate = length[requests.post_id] == sample["request:length"].to_numpy()[:, None]
+    assert candidate.any(axis=1).all() and len(np.unique(candidate.argmax(axis=1))) > 25, loop.seed
+    web = np.where(requests.device == 3, np.nan, requests.device == 2)
+    np.testing.assert_array_equal(sample["request:web"].to_numpy(), web.astype(np.float32), err_msg=str(loop.seed))
     assert sum(served.rungs.values()) == pytest.approx(result.sessions)
     assert 0 < served.rungs["defaults"] < 0.3 * result.sessions and served.rungs["popularity"] == 0, loop.seed
 
