@@ -9,6 +9,7 @@ All times are UTC, held as naive `datetime64[us]`.
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any, Protocol
 
 import numpy as np
@@ -84,6 +85,14 @@ class VirtualClock:
         if step < 0:
             raise ValueError(f"a clock cannot be advanced by {step} microseconds")
         self._now = self._now + np.timedelta64(step, "us")
+
+
+class SystemClock:
+    """The machine's clock, for what a person does: only commands and notebook cells make one."""
+
+    def now(self) -> np.datetime64:
+        """The current time, `datetime64[us]`."""
+        return np.datetime64(datetime.now(UTC).replace(tzinfo=None), "us")
 
 
 def generator(seed: int, *key: int) -> np.random.Generator:

@@ -1,0 +1,94 @@
+"""A whiteboard as text: one arrow a line, `feature store -> server: online features`."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import pairwise
+
+MOST_ARROWS = 300
+
+
+@dataclass(frozen=True)
+class Arrow:
+    """`what` moves from `source` to `target`; `line` of the text, from 1."""
+
+    source: str
+    target: str
+    what: str
+    line: int
+
+
+@dataclass(frozen=True)
+class Graph:
+    """Boxes in order of appearance, and the arrows between them.
+
+    >>> board = Graph.parse("store -> server: features\\nserver -> log -> store")
+    >>> board.boxes, board.reaches("log", "server")
+    (('store', 'server', 'log'), True)
+    """
+
+    arrows: tuple[Arrow, ...]
+    alone: tuple[str, ...] = ()
+    """Boxes that were named on a line of their own and have no arrow."""
+
+    @classmethod
+    def parse(cls, text: str) -> Graph:
+        """Read lines `a -> b: what`, `a -> b -> c` or `a, b -> c`; # starts a comment. Raises `ValueError`."""
+        arrows: list[Arrow] = []
+        names: list[str] = []
+        for number, line in enumerate(text.splitlines(), 1):
+            drawn = line.split("#")[0].strip()
+            if not drawn:
+                continue
+            # The label stands behind the last box, so a colon before an arrow belongs to nothing.
+            path, _, what = drawn.partition(":") if "->" not in drawn.rpartition(":")[2] else (drawn, "", "")
+            ends = [[_name(box) for box in side.split(",")] for side in re.split(r"-+>", path)]
+            if not all(name for side in ends for name in side):
+                raise ValueError(f"lines like 'feature store -> server: online features'; line {number} of the board, "
+                                 f"{line.strip()!r}, has an arrow without a box")  # fmt: skip
+            if len(ends) == 1:
+                names += ends[0]
+            for left, right in pairwise(ends):
+                arrows += [Arrow(a, b, what.strip(), number) for a in left for b in right]
+        if len(arrows) > MOST_ARROWS:
+            raise ValueError(f"at most {MOST_ARROWS} arrows, not {len(arrows)}: nobody can read such a board")
+        drawn_boxes = {end for arrow in arrows for end in (arrow.source, arrow.target)}
+        return cls(tuple(arrows), tuple(dict.fromkeys(name for name in names if name not in drawn_boxes)))
+
+    @property
+    def boxes(self) -> tuple[str, ...]:
+        """Every box, in order of appearance."""
+        drawn = dict.fromkeys(end for arrow in self.arrows for end in (arrow.source, arrow.target))
+        return (*drawn, *(name for name in self.alone if name not in drawn))
+
+    def renamed(self, name: Callable[[str], str]) -> Graph:
+        """The same board with every box called what `name` says."""
+        arrows = [Arrow(name(a.source), name(a.target), a.what, a.line) for a in self.arrows]
+        return Graph(tuple(arrows), tuple(dict.fromkeys(map(name, self.alone))))
+
+    def has(self, source: str, target: str) -> bool:
+        """Whether an arrow leads from one box straight to the other."""
+        return any(arrow.source == source and arrow.target == target for arrow in self.arrows)
+
+    def after(self, box: str) -> set[str]:
+        """Boxes that an arrow from this one leads to."""
+        return {arrow.target for arrow in self.arrows if arrow.source == box}
+
+    def before(self, box: str) -> set[str]:
+        """Boxes with an arrow to this one."""
+        return {arrow.source for arrow in self.arrows if arrow.target == box}
+
+    def reaches(self, source: str, target: str) -> bool:
+        """Whether one or more arrows lead from one box to the other."""
+        seen: set[str] = set()
+        ends = self.after(source)
+        while ends - seen:
+            seen |= ends
+            ends = set().union(*(self.after(box) for box in ends))
+        return target in seen
+
+
+def _name(box: str) -> str:
+    return re.sub(r"\s+", " ", box).strip(" .;[]()").lower()

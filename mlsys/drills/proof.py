@@ -1,0 +1,143 @@
+"""Prove a grader: the reference passes, wrong answers fail where they should, and nothing else earns points.
+
+A grader that nobody tested gives full marks to the wrong people. So every drill brings its reference, at least one
+named wrong answer per machine row, and samples; all of them travel the way of a typed answer, as text.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from mlsys.drills.answer import Field, dump, parse
+from mlsys.drills.grading import Scorecard, grade, listen
+from mlsys.drills.rubric import level
+from mlsys.drills.source import Drill, Typed, Variant
+
+SAMPLED = ("incident", "decision", "code", "review", "spoken")
+"""Kinds whose E4, E5 and E6 samples must land on their level."""
+
+LEVELS = ("E4", "E5", "E6")
+
+
+@dataclass(frozen=True)
+class Problem:
+    """What does not hold."""
+
+    drill: str
+    seed: int
+    what: str
+
+    def __str__(self) -> str:
+        return f"{self.drill}, seed {self.seed}: {self.what}"
+
+
+def prove(drill: Drill, seed: int) -> list[Problem]:
+    """Everything that does not hold for one seed of a drill; an empty list is the proof."""
+    machine = [row for row in drill.rows if row.check]
+    if not machine:
+        return [Problem(drill.name, seed, "no row has a check: nothing would be proved")]
+    try:
+        return [Problem(drill.name, seed, what) for what in _problems(drill, seed)]
+    except Exception as error:  # whatever a drill's own code does wrong is what a proof is for
+        return [Problem(drill.name, seed, f"{type(error).__name__}: {error}")]
+
+
+def score(drill: Drill, seed: int, typed: Typed) -> Scorecard:
+    """A typed answer scored as text: dumped, parsed, its questions asked."""
+    facts = [fact.id for question in typed.questions if (fact := listen(drill, question))]
+    values = parse(dump(typed.values), drill.fields)
+    return grade(drill, seed, values, asked=facts, human=typed.human)
+
+
+def stuffed(fields: tuple[Field, ...], reference: Mapping[str, Any]) -> dict[str, Any]:
+    """An answer that names everything: all options, all arrows between all boxes, intervals that hold any number."""
+    return {one.name: _everything(one, reference.get(one.name, one.example)) for one in fields}
+
+
+def _problems(drill: Drill, seed: int) -> Iterator[str]:
+    variant, answers = drill.variant(seed), drill.answers()
+    drill.show(drill.prompt, seed)
+    for fact in drill.facts:
+        drill.show(fact.text, seed)
+    parse(drill.template(seed), drill.fields)
+    machine = {row.id: row for row in drill.rows if row.check}
+
+    empty = grade(drill, seed, parse(drill.template(seed), drill.fields))
+    for row in empty.rows:
+        if row.row in machine and machine[row.row].needs and (row.points or "empty" not in row.reason):
+            yield f"an empty answer earns {row.points} in {row.row}: {row.reason}"
+
+    best_answer: Typed = answers.reference(variant)
+    reference = score(drill, seed, best_answer)
+    best = {row.row: row for row in reference.rows if row.row in machine}
+    if level([row.points or 0 for row in best.values()]) != "E6":
+        low = "; ".join(f"{row.row} {row.points}: {row.reason}" for row in best.values() if row.points != 3)
+        yield f"the reference is {reference.level}, not E6: {low}"
+
+    wrong: Mapping[str, Typed] = answers.wrong(variant)
+    for row_id in machine:
+        if not any(typed.row == row_id for typed in wrong.values()):
+            yield f"no wrong answer fails the row {row_id}"
+    for name, typed in wrong.items():
+        yield from _bites(name, typed, score(drill, seed, typed), best)
+
+    yield from _others(drill, seed, variant, answers.reference)
+    everything = score(drill, seed, Typed(stuffed(drill.fields, best_answer.values)))
+    if everything.level != "E4":
+        yield f"naming everything is scored {everything.level}"
+
+    samples: Mapping[str, Typed] = answers.samples(variant) if hasattr(answers, "samples") else {}
+    if drill.kind in SAMPLED and set(samples) != set(LEVELS):
+        yield f"a drill of the kind {drill.kind} has samples for {', '.join(LEVELS)}"
+    for name, typed in samples.items():
+        found = score(drill, seed, typed)
+        if found.level != name:
+            yield f"the sample {name} is scored {found.level}: {found.points}"
+
+
+def _bites(name: str, typed: Typed, found: Scorecard, best: Mapping[str, Any]) -> Iterator[str]:
+    """The wrong answer fails its row with its own message, and loses no other."""
+    for row in found.rows:
+        if row.row not in best:
+            continue
+        if row.row == typed.row:
+            if row.unlocked:
+                yield f"the wrong answer {name} is not caught: {row.row} has {row.points}: {row.reason}"
+            elif not typed.says or typed.says not in row.reason:
+                yield f"the wrong answer {name} fails {row.row} without saying {typed.says!r}: {row.reason}"
+        elif row.points != best[row.row].points:
+            yield f"the wrong answer {name} also changes {row.row} to {row.points}: {row.reason}"
+
+
+def _others(drill: Drill, seed: int, variant: Variant, reference: Callable[[Variant], Typed]) -> Iterator[str]:
+    """The next seed's reference answer fails here."""
+    other = next((s for s in range(seed + 1, seed + 6) if drill.variant(s).key != variant.key), None)
+    if other is None:
+        yield "five seeds have the same key"
+    elif score(drill, seed, reference(drill.variant(other))).level != "E4":
+        yield f"the reference of seed {other} passes"
+
+
+def _everything(one: Field, reference: Any) -> Any:
+    if one.kind == "choice":
+        return one.options[0]
+    if one.kind == "choices":
+        return list(one.options)
+    if one.kind == "number":
+        return 1.0
+    if one.kind == "interval":
+        return [1e-9, 1e15]
+    if one.kind == "rows":
+        longest = max((len(options) for options in one.columns.values()), default=1)
+        return [
+            {name: options[i % len(options)] if options else 1.0 for name, options in one.columns.items()}
+            for i in range(longest)
+        ]
+    if one.kind == "list":
+        return [*reversed(reference), *reference]
+    if one.kind == "graph":
+        boxes = one.read(reference).boxes[:15]
+        return "\n".join(f"{a} -> {b}: everything" for a in boxes for b in boxes if a != b)
+    return " ".join([str(reference)] * 20)

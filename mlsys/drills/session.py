@@ -1,0 +1,203 @@
+"""One candidate at one drill: prompt, questions, hints, answer file, check. The terminal and the notebook share it."""
+
+from __future__ import annotations
+
+import secrets
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from mlsys.core import MlsysError, SystemClock
+from mlsys.drills.answer import AnswerError, dump, parse
+from mlsys.drills.grading import QUESTIONS, Scorecard, grade, listen
+from mlsys.drills.progress import Attempt, Progress
+from mlsys.drills.source import Drill, Typed, find
+
+DATABASE = "progress.db"
+NO_FACT = "I have nothing on that. Assume something, and say what."
+
+
+class Session:
+    """An attempt at a drill, with its folder `work/drills/NN_slug/SEED/`: prompt.md, answer.toml, tables as CSV."""
+
+    def __init__(self, drill: Drill, attempt: Attempt, progress: Progress, work: Path) -> None:
+        self.drill, self.attempt, self.progress = drill, attempt, progress
+        self.folder = work / "drills" / drill.name / str(attempt.seed)
+        self.path = self.folder / "answer.toml"
+
+    @classmethod
+    def start(cls, name: str, work: Path, *, seed: int | None = None, new: bool = False) -> Session:
+        """Go on with the newest attempt if it has not been checked; else, or with `new` or another seed, a new one."""
+        drill, progress = find(name), Progress(work / DATABASE, SystemClock())
+        latest = progress.latest(drill.name)
+        same = latest is not None and not new and seed in (None, latest.seed)
+        if latest is None or not same or latest.checked is not None:
+            latest = progress.start(drill.name, secrets.randbelow(10**6) if seed is None else _seed(seed))
+        session = cls(drill, latest, progress, work)
+        session._lay_out()
+        return session
+
+    @classmethod
+    def resume(cls, name: str, work: Path) -> Session:
+        """The newest attempt at a drill; raises `MlsysError` when there is none."""
+        drill, progress = find(name), Progress(work / DATABASE, SystemClock())
+        latest = progress.latest(drill.name)
+        if latest is None:
+            raise MlsysError(
+                f"{drill.name} has not been started",
+                why="the clock, the seed and the answer file begin with the start",
+                fix=f"mlsys drill start {drill.name[:2]}",
+            )
+        return cls(drill, latest, progress, work)
+
+    @property
+    def prompt(self) -> str:
+        """What the interviewer says, and how to answer."""
+        return self.drill.show(self.drill.prompt, self.attempt.seed).strip()
+
+    @property
+    def clock(self) -> str:
+        """How much time has gone, against how much there is."""
+        gone, limit = self.progress.minutes(self.attempt), self.drill.minutes
+        over = f", {_time(gone - limit)} over" if gone > limit else ""
+        return f"{_time(gone)} of {_time(limit)} minutes{over}"
+
+    def ask(self, question: str) -> str:
+        """The interviewer's answer to one clarifying question; it is kept in the transcript."""
+        asked = self.progress.said(self.attempt, "ask")
+        if len(asked) >= QUESTIONS:
+            raise MlsysError(
+                f"you have asked {QUESTIONS} questions",
+                why="an interviewer moves on",
+                fix="assume the rest, and say so",
+            )
+        fact = listen(self.drill, question)
+        reply = self.drill.show(fact.text, self.attempt.seed) if fact else NO_FACT
+        self.progress.say(self.attempt, "ask", question, reply)
+        return reply
+
+    def asked(self) -> list[str]:
+        """Ids of the facts that questions have released."""
+        facts = (listen(self.drill, question) for question, _ in self.progress.said(self.attempt, "ask"))
+        return sorted({fact.id for fact in facts if fact})
+
+    def hint(self, row: str) -> str:
+        """The next hint for a row; it caps the row."""
+        texts = self.drill.hints.get(row, ())
+        if row not in [one.id for one in self.drill.rows]:
+            raise MlsysError(f"there is no row {row!r}", why=f"rows are {', '.join(one.id for one in self.drill.rows)}",
+                             fix="choose one of these")  # fmt: skip
+        used = self.progress.helped(self.attempt).hints.get(row, 0)
+        if used >= len(texts):
+            raise MlsysError(
+                f"the row {row!r} has {'no more hints' if used else 'no hints'}",
+                why=f"rows with hints: {', '.join(f'{name} ({len(t)})' for name, t in self.drill.hints.items())}",
+                fix="answer as well as you can; `check` says why a row is locked",
+            )
+        text = self.drill.show(texts[used], self.attempt.seed)
+        self.progress.say(self.attempt, "hint", row, text)
+        return text
+
+    def answer(self) -> dict[str, Any]:
+        """What stands in the answer file, validated."""
+        try:
+            return parse(self.path.read_text(encoding="utf-8"), self.drill.fields)
+        except FileNotFoundError:
+            raise AnswerError(f"there is no {self.path.name} yet", why="it holds your answer",
+                              fix=f"mlsys drill start {self.drill.name[:2]}") from None  # fmt: skip
+        except UnicodeDecodeError as error:
+            raise AnswerError(f"{self.path.name} is not UTF-8: {error.reason} at byte {error.start}",
+                              why="the answer is text", fix="save it as UTF-8") from None  # fmt: skip
+
+    def raw(self) -> dict[str, Any]:
+        """What stands in the answer file, field by field, as TOML gives it; nothing, if it cannot be read."""
+        try:
+            return tomllib.loads(self.path.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return {}
+
+    def save(self, text: str) -> dict[str, Any]:
+        """Put answer text into the file, if it can be read; returns the values of the whole file.
+
+        Fields that the text does not name stay as they are. What was there before stays in answer.toml.before.
+        """
+        parse(text, self.drill.fields)
+        named = tomllib.loads(text)
+        kept = dump({name: value for name, value in self.raw().items() if name not in named})
+        if self.path.exists():
+            _write(self.path.with_name("answer.toml.before"), self.path.read_text(encoding="utf-8"))
+        _write(self.path, kept + text.lstrip("\n"))
+        return self.answer()
+
+    def check(self) -> Scorecard:
+        """Score the answer file and keep the points. What could not be read is an error and is not scored."""
+        values = self.answer()
+        human = {row: points for row, points in self.progress.points(self.attempt).items()
+                 if not next(one for one in self.drill.rows if one.id == row).check}  # fmt: skip
+        helped = self.progress.helped(self.attempt)
+        card = grade(self.drill, self.attempt.seed, values, asked=self.asked(), human=human, helped=helped)
+        truths = self.drill.truths(self.attempt.seed)
+        intervals = {name: (*values[name], truths[name]) for name in truths if name in values}
+        self.progress.keep(self.attempt, card, intervals)
+        self.attempt = self.progress.attempts("WHERE id = ?", self.attempt.id)[0]
+        return card
+
+    def score(self, points: Mapping[str, int]) -> None:
+        """Keep the points that a human gives: rows without a check, 0 to 3."""
+        human = [row.id for row in self.drill.rows if not row.check]
+        for row, given in points.items():
+            if row not in human or given not in range(4):
+                raise MlsysError(
+                    f"{row}={given} cannot be given",
+                    why=f"a human scores {', '.join(human) or 'no row of this drill'}, with 0, 1, 2 or 3; "
+                    "machine rows are earned by evidence",
+                    fix=f"{human[0]}=2" if human else "leave it to check",
+                )
+        for row, given in points.items():
+            self.progress.say(self.attempt, "score", row, str(given))
+        self.progress.give(self.attempt, points)
+
+    def typed(self, which: str) -> Typed:
+        """The reference or a sample (E4, E5, E6) of this seed. Once seen, this seed earns no more points."""
+        variant, answers = self.drill.variant(self.attempt.seed), self.drill.answers()
+        shown: Mapping[str, Typed] = answers.samples(variant) if hasattr(answers, "samples") else {}
+        choices: dict[str, Typed] = {"reference": answers.reference(variant), **shown}
+        if which not in choices:
+            raise MlsysError(f"{self.drill.name} has no {which}", why=f"it has {', '.join(choices)}",
+                             fix="choose one of these")  # fmt: skip
+        self.progress.say(self.attempt, "show", which, "")
+        return choices[which]
+
+    def _lay_out(self) -> None:
+        variant = self.drill.variant(self.attempt.seed)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        _write(self.folder / "prompt.md", self.prompt + "\n")
+        for name, table in variant.tables.items():
+            _write(self.folder / f"{name}.csv", table.to_csv(index=False, lineterminator="\n"))
+        if not self.path.exists():
+            _write(self.path, self.drill.template(self.attempt.seed))
+
+
+def typed_text(typed: Typed) -> str:
+    """A typed answer as the file somebody would have written, its questions as comments."""
+    asked = "".join(f"# asked: {question}\n" for question in typed.questions)
+    human = "".join(f"# a human gave {row}: {points}\n" for row, points in typed.human.items())
+    return asked + dump(typed.values) + human
+
+
+def _seed(seed: int) -> int:
+    if seed < 0:
+        raise MlsysError(f"seed {seed}", why="a seed is 0 or more", fix="leave it out, or --seed 7")
+    return seed
+
+
+def _write(path: Path, text: str) -> None:
+    """In one step, so that a crash leaves the old file."""
+    part = path.with_name(path.name + ".part")
+    part.write_text(text, encoding="utf-8", newline="\n")
+    part.replace(path)
+
+
+def _time(minutes: float) -> str:
+    return f"{int(minutes)}:{int(minutes * 60) % 60:02d}"
