@@ -22,11 +22,25 @@ asks = "Logged impressions a day"
 example = [1e6, 2e6]
 unit = "events"
 
+[[fields]]
+name = "storage"
+kind = "interval"
+asks = "Log storage a day"
+example = [10, 20]
+unit = "GB"
+
 [[rows]]
 id = "estimate"
-title = "Estimate"
+title = "Events"
 check = "estimate"
 needs = ["events"]
+levels = ["misses the truth", "holds it, and almost anything else", "within a factor of ten (E5)", "within three (E6)"]
+
+[[rows]]
+id = "log"
+title = "Storage"
+check = "log"
+needs = ["storage"]
 levels = ["misses the truth", "holds it, and almost anything else", "within a factor of ten (E5)", "within three (E6)"]
 
 [[rows]]
@@ -50,13 +64,14 @@ ask = "Now all of them watch a world cup final. What breaks first?"
 
 PROMPT = """\
 Your feed has {{users:,.0f}} users. Six in ten come on a day, for six sessions with five requests each. How many
-impressions do you log a day? Give an interval that you are 80 % sure of. Ask for what you miss.
+impressions do you log a day, and how many gigabytes? Give intervals that you are 80 % sure of. Ask for what you miss.
+An event takes {{bytes:.0f}} bytes.
 """
 
 DRILL = '''\
 """How many events a day: the key is the capacity plan's."""
 
-from mlsys.capacity import Assumptions, plan
+from mlsys.capacity import Assumptions, plan, unit_costs
 from mlsys.core import generator
 from mlsys.drills import Answer, Evidence, Variant
 from mlsys.drills.rubric import interval_evidence
@@ -66,20 +81,25 @@ def variant(seed: int) -> Variant:
     """So many users, so many posts per request."""
     rng = generator(seed, 1)
     users, shown = float(10 ** rng.integers(5, 10) * rng.integers(1, 10)), int(rng.integers(5, 21))
-    found = plan([users], assume=Assumptions(impressions_per_request=(shown, shown, shown)))
-    events = float(found.set_index("case").loc["mid", "events_per_day"])
-    return Variant({"users": users, "impressions": shown}, {"events": events})
+    assume = Assumptions(impressions_per_request=(shown, shown, shown))
+    found = plan([users], assume=assume).set_index("case").loc["mid"]
+    key = {"events": float(found["events_per_day"]), "storage": float(found["log_gb_per_day"])}
+    return Variant({"users": users, "impressions": shown, "bytes": unit_costs()["event_bytes"]}, key)
 
 
 def truths(variant: Variant) -> dict[str, float]:
     """What the intervals should hold."""
-    return {"events": variant.key["events"]}
+    return dict(variant.key)
 
 
 def estimate(answer: Answer, variant: Variant) -> Evidence:
     """Does the interval hold what the plan says?"""
-    low, high = answer["events"]
-    return interval_evidence("events a day", low, high, variant.key["events"])
+    return interval_evidence("events a day", *answer["events"], variant.key["events"])
+
+
+def log(answer: Answer, variant: Variant) -> Evidence:
+    """Does the interval hold what the plan says?"""
+    return interval_evidence("gigabytes a day", *answer["storage"], variant.key["storage"])
 '''
 
 ANSWERS = '''\
@@ -91,13 +111,19 @@ from mlsys.drills import Typed, Variant
 def reference(variant: Variant) -> Typed:
     """By the formula, with the posts per request asked for."""
     events = variant.shown["users"] * 0.6 * 6 * 5 * variant.shown["impressions"]
-    return Typed({"events": [0.8 * events, 1.2 * events]}, questions=["How many posts does a request show?"])
+    gigabytes = events * variant.shown["bytes"] / 1e9
+    values = {"events": [0.8 * events, 1.2 * events], "storage": [0.8 * gigabytes, 1.2 * gigabytes]}
+    return Typed(values, questions=["How many posts does a request show?"])
 
 
 def wrong(variant: Variant) -> dict[str, Typed]:
     """Each fails one row."""
-    low, high = reference(variant).values["events"]
-    return {"forgot_the_posts": Typed({"events": [low / 30, high / 30]}, row="estimate", says="missed")}
+    values = reference(variant).values
+    events, gigabytes = values["events"], values["storage"]
+    return {
+        "forgot_the_posts": Typed({**values, "events": [v / 30 for v in events]}, row="estimate", says="missed"),
+        "bits_for_bytes": Typed({**values, "storage": [8 * v for v in gigabytes]}, row="log", says="missed"),
+    }
 '''
 
 

@@ -10,6 +10,9 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
+from mlsys.core import generator
 from mlsys.drills.answer import Field, dump, parse
 from mlsys.drills.grading import Scorecard, grade, listen
 from mlsys.drills.rubric import level
@@ -19,6 +22,9 @@ SAMPLED = ("incident", "decision", "code", "review", "spoken")
 """Kinds whose E4, E5 and E6 samples must land on their level."""
 
 LEVELS = ("E4", "E5", "E6")
+
+GUESSES, LUCKY = 20, 2
+"""Random answers per seed, and how many of them may pass."""
 
 
 @dataclass(frozen=True)
@@ -56,6 +62,11 @@ def stuffed(fields: tuple[Field, ...], reference: Mapping[str, Any]) -> dict[str
     return {one.name: _everything(one, reference.get(one.name, one.example)) for one in fields}
 
 
+def guessed(fields: tuple[Field, ...], reference: Mapping[str, Any], rng: np.random.Generator) -> dict[str, Any]:
+    """A random answer by somebody who knows the form, how many items are wanted, and numbers to a factor of ten."""
+    return {one.name: _guess(one, reference.get(one.name, one.example), rng) for one in fields}
+
+
 def _problems(drill: Drill, seed: int) -> Iterator[str]:
     variant, answers = drill.variant(seed), drill.answers()
     drill.show(drill.prompt, seed)
@@ -87,6 +98,10 @@ def _problems(drill: Drill, seed: int) -> Iterator[str]:
     everything = score(drill, seed, Typed(stuffed(drill.fields, best_answer.values)))
     if everything.level != "E4":
         yield f"naming everything is scored {everything.level}"
+    guesses = [guessed(drill.fields, best_answer.values, generator(seed, i)) for i in range(1, GUESSES + 1)]
+    lucky = [one for one in guesses if score(drill, seed, Typed(one, best_answer.questions)).level != "E4"]
+    if len(lucky) > LUCKY:
+        yield f"{len(lucky)} of {GUESSES} guesses pass, one is {dump(lucky[0])}"
 
     samples: Mapping[str, Typed] = answers.samples(variant) if hasattr(answers, "samples") else {}
     if drill.kind in SAMPLED and set(samples) != set(LEVELS):
@@ -141,3 +156,28 @@ def _everything(one: Field, reference: Any) -> Any:
         boxes = one.read(reference).boxes[:15]
         return "\n".join(f"{a} -> {b}: everything" for a in boxes for b in boxes if a != b)
     return " ".join([str(reference)] * 20)
+
+
+def _guess(one: Field, reference: Any, rng: np.random.Generator) -> Any:
+    if one.kind == "choice":
+        return str(rng.choice(one.options))
+    if one.kind == "choices":
+        return [str(name) for name in rng.choice(one.options, min(len(reference), len(one.options)), replace=False)]
+    if one.kind == "number":
+        return float(reference * 10 ** rng.uniform(-1, 1))
+    if one.kind == "interval":
+        width = reference[1] - reference[0]
+        low = reference[0] + width * rng.uniform(-10, 10)
+        return [float(low), float(low + width)]
+    if one.kind == "rows":
+        return [
+            {name: str(rng.choice(list(options))) if options else float(row[name] * 10 ** rng.uniform(-1, 1))
+             for name, options in one.columns.items()}
+            for row in reference
+        ]  # fmt: skip
+    if one.kind == "list":
+        return [str(item) for item in rng.permutation(reference)]
+    if one.kind == "graph":
+        boxes = one.read(reference).boxes
+        return "\n".join(f"{a} -> {b}" for a, b in rng.choice(boxes, (2 * len(boxes), 2)) if a != b)
+    return str(reference)

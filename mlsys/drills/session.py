@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import secrets
 import tomllib
 from collections.abc import Mapping
@@ -12,9 +13,10 @@ from mlsys.core import MlsysError, SystemClock
 from mlsys.drills.answer import AnswerError, dump, parse
 from mlsys.drills.grading import QUESTIONS, Scorecard, grade, listen
 from mlsys.drills.progress import Attempt, Progress
-from mlsys.drills.source import Drill, Typed, find
+from mlsys.drills.source import Drill, Typed, fill, find
 
 DATABASE = "progress.db"
+SHOWN = ".shown.json"
 NO_FACT = "I have nothing on that. Assume something, and say what."
 
 
@@ -28,11 +30,10 @@ class Session:
 
     @classmethod
     def start(cls, name: str, work: Path, *, seed: int | None = None, new: bool = False) -> Session:
-        """Go on with the newest attempt if it has not been checked; else, or with `new` or another seed, a new one."""
+        """Go on with the newest attempt; with `new` or another seed, begin a new one."""
         drill, progress = find(name), Progress(work / DATABASE, SystemClock())
         latest = progress.latest(drill.name)
-        same = latest is not None and not new and seed in (None, latest.seed)
-        if latest is None or not same or latest.checked is not None:
+        if latest is None or new or seed not in (None, latest.seed):
             latest = progress.start(drill.name, secrets.randbelow(10**6) if seed is None else _seed(seed))
         session = cls(drill, latest, progress, work)
         session._lay_out()
@@ -54,14 +55,15 @@ class Session:
     @property
     def prompt(self) -> str:
         """What the interviewer says, and how to answer."""
-        return self.drill.show(self.drill.prompt, self.attempt.seed).strip()
+        return self._filled(self.drill.prompt).strip()
 
     @property
     def clock(self) -> str:
         """How much time has gone, against how much there is."""
         gone, limit = self.progress.minutes(self.attempt), self.drill.minutes
         over = f", {_time(gone - limit)} over" if gone > limit else ""
-        return f"{_time(gone)} of {_time(limit)} minutes{over}"
+        done = "" if self.attempt.checked is None else ", checked"
+        return f"{_time(gone)} of {_time(limit)} minutes{over}{done}"
 
     def ask(self, question: str) -> str:
         """The interviewer's answer to one clarifying question; it is kept in the transcript."""
@@ -73,7 +75,7 @@ class Session:
                 fix="assume the rest, and say so",
             )
         fact = listen(self.drill, question)
-        reply = self.drill.show(fact.text, self.attempt.seed) if fact else NO_FACT
+        reply = self._filled(fact.text) if fact else NO_FACT
         self.progress.say(self.attempt, "ask", question, reply)
         return reply
 
@@ -95,7 +97,7 @@ class Session:
                 why=f"rows with hints: {', '.join(f'{name} ({len(t)})' for name, t in self.drill.hints.items())}",
                 fix="answer as well as you can; `check` says why a row is locked",
             )
-        text = self.drill.show(texts[used], self.attempt.seed)
+        text = self._filled(texts[used])
         self.progress.say(self.attempt, "hint", row, text)
         return text
 
@@ -131,8 +133,14 @@ class Session:
         return self.answer()
 
     def check(self) -> Scorecard:
-        """Score the answer file and keep the points. What could not be read is an error and is not scored."""
+        """Score the answer file and keep the points. What is empty, or cannot be read, is an error and not scored."""
         values = self.answer()
+        if not values:
+            raise AnswerError(
+                "nothing is answered yet",
+                why="the first check counts, so an empty answer is not scored",
+                fix=f"fill in {self.path.name}, or run the answer cell",
+            )
         human = {row: points for row, points in self.progress.points(self.attempt).items()
                  if not next(one for one in self.drill.rows if one.id == row).check}  # fmt: skip
         helped = self.progress.helped(self.attempt)
@@ -169,9 +177,18 @@ class Session:
         self.progress.say(self.attempt, "show", which, "")
         return choices[which]
 
+    def _filled(self, text: str) -> str:
+        """Text with this seed's values. They are read from where the start wrote them: asking must not take seconds."""
+        try:
+            shown = json.loads((self.folder / SHOWN).read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            shown = self.drill.variant(self.attempt.seed).shown
+        return fill(text, shown, self.drill.name)
+
     def _lay_out(self) -> None:
         variant = self.drill.variant(self.attempt.seed)
         self.folder.mkdir(parents=True, exist_ok=True)
+        _write(self.folder / SHOWN, json.dumps(dict(variant.shown), default=lambda value: value.item()))
         _write(self.folder / "prompt.md", self.prompt + "\n")
         for name, table in variant.tables.items():
             _write(self.folder / f"{name}.csv", table.to_csv(index=False, lineterminator="\n"))
