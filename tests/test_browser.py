@@ -1,4 +1,4 @@
-"""Notebook 01 in a real JupyterLab, in a real browser: run everything, move sliders, see what changes."""
+"""Notebook 01 and a drill in a real JupyterLab, in a real browser: run, move sliders, type, see what changes."""
 
 from __future__ import annotations
 
@@ -138,3 +138,44 @@ def test_sliders_change_number_and_figure_and_a_prediction_is_kept(lab: tuple[st
     assert (first["notebook"], first["predicted"]) == (SOURCE.stem, float(answer))
     assert readout.text_content() == answer, "the slider starts where the reader left it"
     assert page.get_by_text(f"you said {number(float(answer))}").count(), "and reveal() compares with it"
+
+
+BOARD = """data collection -> data verification -> feature extraction -> feature store: values
+feature store -> ml code -> evaluation pipeline -> server
+feature store -> server: online features
+server -> data collection: impressions
+"""
+
+
+def test_a_whiteboard_is_drawn_while_typing_and_checked(lab: tuple[str, Path], page: Any) -> None:
+    address, folder = lab
+    page.goto(re.sub(r"/lab[^?]*", "/lab/tree/drills/01_whiteboard.ipynb", address))
+    page.locator(".jp-StatusBar-TextItem", has_text="Idle").wait_for()
+    page.get_by_role("menuitem", name="Kernel", exact=True).click()
+    page.get_by_role("menuitem", name=re.compile("Restart Kernel and Run All Cells")).click()
+    page.get_by_role("button", name="Confirm Kernel Restart").click()
+    text = page.locator(".mlsys-board-text textarea")
+    text.wait_for()
+    page.get_by_text("nothing is answered yet").first.wait_for()  # Run All costs nothing
+    shoot(page, "drill_started")
+
+    picture, note = page.locator("img.mlsys-board-picture"), page.locator(".mlsys-board-note")
+    text.scroll_into_view_if_needed()
+    source = picture.get_attribute("src")
+    text.click()
+    page.keyboard.type("server ->")
+    note.filter(has_text="without a box").wait_for()
+    text.fill(BOARD)
+    note.filter(has_text="saved").wait_for()
+    page.wait_for_function("([e, old]) => e.src !== old", arg=[picture.element_handle(), source])
+    page.wait_for_function("e => e.complete && e.naturalWidth > 100", arg=picture.element_handle())
+    shoot(page, "drill_board")
+    (answer,) = folder.glob("drills/01_whiteboard/*/answer.toml")
+    assert "server -> data collection: impressions" in answer.read_text("utf-8")
+
+    last = page.locator(".jp-CodeCell").last
+    last.locator(".cm-content").click()
+    page.keyboard.press("Shift+Enter")
+    last.get_by_text("so far; a human has yet to score").wait_for()
+    shoot(page, "drill_checked")
+    assert last.get_by_text("locked").count() and (folder / "progress.db").exists()

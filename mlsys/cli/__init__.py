@@ -10,7 +10,7 @@ from mlsys.core import MlsysError
 
 def main(argv: list[str] | None = None) -> int:
     """Run one command; a `MlsysError` is printed as it stands (what, why, what to do), without a traceback."""
-    from mlsys.cli import calibrate, notebook, run, test, world
+    from mlsys.cli import calibrate, drill, notebook, run, test, world
 
     parser = argparse.ArgumentParser(
         prog="mlsys",
@@ -18,7 +18,7 @@ def main(argv: list[str] | None = None) -> int:
         epilog="Start with `run`, then `lab`. Every command explains itself with --help.",
     )
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for module in (run, world, notebook, test, calibrate):
+    for module in (run, world, drill, notebook, test, calibrate):
         module.add_parser(commands)
     arguments = parser.parse_args(argv)
     try:

@@ -6,6 +6,7 @@ import argparse
 import hashlib
 import json
 import os
+import re
 import subprocess
 import sys
 from argparse import Namespace
@@ -16,6 +17,7 @@ from typing import Any
 from tqdm import tqdm
 
 from mlsys.core import MlsysError
+from mlsys.drills import drills
 from mlsys.lesson import LAB_VARIABLE
 from mlsys.lesson.build import (
     BLANK,
@@ -35,6 +37,9 @@ from mlsys.lesson.run import Cell, NotebookError, assemble, kernel_environment, 
 ROOT = Path(__file__).resolve().parents[2]
 FIRST_LINE = f"> {BLANK} is a number that you will measure. The last cell shows the text with your numbers.\n\n"
 LAST_CELL = "# The text again, with the numbers of your run\nfrom mlsys.lesson.build import filled\n\nfilled({!r})"
+
+DRILL_LINK = re.compile(r"\]\(\.\./drills/(\w+)/prompt\.md\)")
+"""In the repository a drill is its prompt; in a reader's copy it is the notebook beside."""
 
 SETTINGS = {"@jupyterlab/apputils-extension:notification": {"fetchNews": "false"}}
 """Defaults of JupyterLab: do not ask about news on the first start, fetch nothing from outside."""
@@ -81,7 +86,8 @@ def add_parser(commands: Any) -> None:
         help="open the notebooks in JupyterLab, as copies to work in",
         formatter_class=plain,
         description="Open copies of the notebooks, outputs cleared, in work/ (git ignores it). A copy that\n"
-        "exists is never overwritten. What you predict is kept in work/predictions.jsonl. Ctrl-C ends it.",
+        "exists is never overwritten. What you predict is kept in work/predictions.jsonl, what you drill in\n"
+        "work/progress.db; the drills are in work/drills/. Ctrl-C ends it.",
         epilog="examples: mlsys lab\n          mlsys lab --port 9999 --no-browser   (prints its address)",
     )
     lab.add_argument("--port", type=int, default=8888, help="first port to try (default: %(default)s)")
@@ -168,7 +174,7 @@ def fresh_copy(source: Path) -> bytes:
     notebook = assemble([*cells, Cell("code", LAST_CELL.format(source.stem), line=0)])
     for cell in notebook.cells:
         if cell.cell_type == "markdown":
-            cell.source = PLACEHOLDER.sub(BLANK, cell.source)
+            cell.source = DRILL_LINK.sub(r"](drills/\1.ipynb)", PLACEHOLDER.sub(BLANK, cell.source))
     notebook.cells[0].source = FIRST_LINE + notebook.cells[0].source
     notebook.metadata["mlsys"] = {"source": _digest(source)}
     return to_bytes(notebook)
@@ -196,6 +202,9 @@ def _reset(arguments: Namespace) -> int:
 
 
 def _lab(arguments: Namespace) -> int:
+    from mlsys.lesson.drill import WORK_VARIABLE
+    from mlsys.lesson.drill import notebook as drill_notebook
+
     folder: Path = arguments.folder.resolve()
     found = sources()
     for source in found:
@@ -204,6 +213,11 @@ def _lab(arguments: Namespace) -> int:
         if new:
             write(copy, fresh_copy(source))
         print(f"{copy.name}: {'a fresh copy for you' if new else _state(source, folder)}", flush=True)
+    for drill in drills():
+        copy = folder / "drills" / f"{drill.name}.ipynb"
+        if not copy.exists():
+            write(copy, drill_notebook(drill))
+    print(f"drills/: {len(drills())} drills; which one now: mlsys drill next", flush=True)
     settings = folder / ".lab"
     write(settings / "overrides.json", json.dumps(SETTINGS).encode())
     command = [
@@ -220,7 +234,7 @@ def _lab(arguments: Namespace) -> int:
         command.append("--no-browser")
     if hasattr(os, "geteuid") and os.geteuid() == 0:  # a container: Jupyter refuses root unless told
         command.append("--allow-root")
-    server = subprocess.Popen(command, env={**kernel_environment(), LAB_VARIABLE: "1"})
+    server = subprocess.Popen(command, env={**kernel_environment(), LAB_VARIABLE: "1", WORK_VARIABLE: str(folder)})
     while True:
         try:
             return server.wait()

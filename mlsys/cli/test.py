@@ -22,6 +22,7 @@ STAGES: dict[str, list[str]] = {
     "format": [PY, "-m", "ruff", "format", "--check", "."],
     "types": [PY, "-m", "mypy"],
     "tests": [*PYTEST, "-m", "not browser"],
+    "drills": [PY, "-m", "mlsys", "drill", "prove"],
     "fresh": [PY, "-m", "mlsys", "notebook", "build", "--check"],
     "nbval": [
         *PYTEST, "--dist", "loadfile", "--nbval", "--nbval-current-env", "-p", "no:cacheprovider",
@@ -36,8 +37,9 @@ def add_parser(commands: Any) -> None:
     parser = commands.add_parser(
         "test",
         help="run every check: lint, types, tests, notebooks, browser",
-        description="Run every check and end with what was skipped and why. Stages: lint, format, types, tests, fresh "
-        "(do the sources give the committed notebooks, to the byte?), nbval (do outputs repeat?), browser.",
+        description="Run every check and end with what was skipped and why. Stages: lint, format, types, tests, "
+        "drills (does every grader grade?), fresh (do the sources give the committed notebooks, to the byte?), nbval "
+        "(do outputs repeat?), browser.",
         epilog="Example: python start.py test --only tests",
     )
     parser.add_argument("--only", choices=sorted(STAGES), help="run one stage")

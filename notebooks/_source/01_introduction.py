@@ -742,13 +742,20 @@ reference.table(reference.interview_questions())
 # %% [markdown]
 # ## Drills
 #
-# Close the notebook first. Each takes a few minutes and needs only paper.
+# Close the notebook first. A drill asks; you answer in numbers, choices and arrows; runs of the system say what holds,
+# and a rubric says E4, E5 or E6. Every seed has other numbers. In JupyterLab the links open a notebook; in a terminal
+# it is `python start.py drill start 01`. `drill next` says what to practise when.
 #
-# 1. **Whiteboard the system.** Draw it from memory: all boxes, all arrows, the loop. Compare with section 1.
-# 2. **Component failures.** For each box: what happens, what answers instead, how you notice. Compare with the table.
-# 3. **Scale.** Walk the feed ranker through a million, a hundred million and a billion users; give intervals.
-# 4. **"If ML code is so small, why hire ML engineers?"** Two minutes, spoken, against the clock.
-# 5. **Recite the seven steps** in order, one sentence each.
+# 1. [Whiteboard the system](../drills/01_whiteboard/prompt.md) from memory: all boxes, all arrows, the loop.
+# 2. [Component failures](../drills/02_component_failures/prompt.md): for each, what moves, which rung answers, who
+#    notices. Your claims are run against the failure.
+# 3. [Scale](../drills/03_scale/prompt.md): a million, a hundred million, a billion users, as intervals.
+# 4. ["If ML code is so small, why hire ML engineers?"](../drills/04_why_engineers/prompt.md) Two minutes, spoken.
+# 5. [The seven steps](../drills/05_seven_steps/prompt.md) in order, one sentence each.
+#
+# And three that go deeper: the [leak hunt](../drills/06_leak_hunt/prompt.md), a ranker that is
+# [better offline while the feed is flat](../drills/07_feed_flat/prompt.md), and a
+# [hidden incident](../drills/08_hidden_incident/prompt.md) to be found from monitor output alone.
 #
 # **Further reading:** the ML Test Score (Breck et al., Google), Hidden Technical Debt in Machine Learning Systems
 # (Sculley et al., NeurIPS), Designing Machine Learning Systems (Huyen, O'Reilly), the MLOps Stack Canvas (ml-ops.org).
