@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
 
 from mlsys.analysis.architecture import STEPS
@@ -32,37 +33,37 @@ NAMES = {0: "All seven", **{step.number: f"{step.number} {step.name}" for step i
 @house()
 def heatmap(rows: pd.DataFrame) -> HouseFigure:
     """Steps down, the rows of each drill across; `rows` as `Progress.rows` gives it: step, drill, row, points, due."""
-    drills = rows.drop_duplicates("drill")["drill"].tolist()
-    lines = [(step, drill) for step in NAMES for drill in drills
-             if (rows.loc[rows["drill"] == drill, "step"] == step).any()]  # fmt: skip
-    steps = [step for step in NAMES if step not in {s for s, _ in lines}]
-    every = sorted([*lines, *((step, "") for step in steps)])
-    height = 0.42 * len(every) + 1.2
+    steps = rows.drop_duplicates("drill").groupby("step")["drill"].apply(list).to_dict() if len(rows) else {}
+    lines = sum(1 + len(steps.get(step, [])) for step in NAMES)
+    height = 0.36 * lines + 1.2
     fig = figure(width=9, height=height, fitted=False)
     ax = canvas(fig, 90, 10 * height)
-    tried = int(rows["points"].notna().sum()) if len(rows) else 0
-    due = int((rows["due"] & rows["points"].notna()).sum()) if len(rows) else 0
+    tried = int(rows["points"].notna().sum())
+    due = int((rows["due"] & rows["points"].notna()).sum())
     told = f"{tried} of {len(rows)} rows tried, {due} due again" if tried else "Nothing tried yet: mlsys drill next"
     headline(fig, told, "Points per row: 2 is E5, 3 is E6. A thick frame: due again. Empty: not tried.")
-    y, before = 10 * height - 11, -1
-    for step, drill in every:
-        if step != before:
-            ax.text(1, y + 1.5, NAMES[step], fontsize=8.5, fontweight="bold", va="center")
-            ax.plot([1, 89], [y + 3.6, y + 3.6], color=LINE, lw=0.6)
-            before = step
-        ax.text(36, y + 1.5, drill, fontsize=8, color=MUTED, va="center")
-        mine = rows[rows["drill"] == drill] if drill else rows.head(0)
-        for i, row in enumerate(mine.itertuples()):
-            x, points = 57 + 3.9 * i, float(row.points)
-            known = not np.isnan(points)
-            colour = COLOURS[int(points)] if known else LINE
-            frame = (INK, 1.6) if known and row.due else (colour, 0.8)
-            ax.add_patch(Rectangle((x, y), 3.3, 3.0, facecolor=colour + ("66" if known else "22"),
-                                   edgecolor=frame[0], lw=frame[1], gid="row"))  # fmt: skip
-            if known:
-                ax.text(x + 1.65, y + 1.45, f"{points:.0f}", fontsize=8, ha="center", va="center")
-        y -= 4.2
+    y = 10 * height - 10.5
+    for step, name in NAMES.items():
+        ax.plot([1, 89], [y + 3.2, y + 3.2], color=LINE, lw=0.6)
+        ax.text(1, y + 1.2, name, fontsize=8.5, fontweight="bold", va="center")
+        y -= 3.6
+        for drill in steps.get(step, []):
+            ax.text(2.5, y + 1.3, drill, fontsize=8, color=MUTED, va="center")
+            for i, row in enumerate(rows[rows["drill"] == drill].itertuples()):
+                _square(ax, 26 + 8.0 * i, y, str(row.row), float(str(row.points)), bool(row.due))
+            y -= 3.6
     return fig
+
+
+def _square(ax: Axes, x: float, y: float, row: str, points: float, due: bool) -> None:
+    known = not np.isnan(points)
+    colour = COLOURS[int(points)] if known else LINE
+    edge, width = (INK, 1.6) if known and due else (colour, 0.8)
+    ax.add_patch(Rectangle((x, y - 0.2), 7.6, 3.0, facecolor=colour + ("66" if known else "22"), edgecolor=edge,
+                           lw=width, gid="row"))  # fmt: skip
+    if known:
+        ax.text(x + 0.4, y + 1.25, f"{points:.0f}", fontsize=8, va="center")
+    ax.text(x + 4.3, y + 1.25, row, fontsize=6.2, ha="center", va="center", color=INK if known else MUTED)
 
 
 @house()

@@ -103,8 +103,8 @@ def draw(graph: Graph) -> HouseFigure:
             wide = 8 if at[source][1] == at[target][1] else 15
             text = "\n".join(textwrap.wrap(_plain(", ".join(dict.fromkeys(labels))), wide)[:3])
             ground = {"facecolor": "white", "edgecolor": "none", "pad": 0.3}
-            ax.text(float(spot[0]), float(spot[1]), text, fontsize=6.5, color=MUTED, ha="center", va="center", linespacing=1.0,
-                    zorder=3, bbox=ground)  # fmt: skip
+            ax.text(float(spot[0]), float(spot[1]), text, fontsize=6.5, color=MUTED, ha="center", va="center",
+                    linespacing=1.0, zorder=3, bbox=ground)  # fmt: skip
     for box in board.boxes:
         _box(ax, *at[box], box)
     return fig

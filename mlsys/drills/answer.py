@@ -10,6 +10,7 @@ import difflib
 import json
 import math
 import re
+import textwrap
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -56,10 +57,10 @@ class Field:
     def comment(self) -> str:
         """What a candidate is told above the field."""
         lines = [self.asks + (f" [{self.unit}]" if self.unit else "")]
-        if self.kind in ("choice", "choices"):
-            lines.append(f"{'one' if self.kind == 'choice' else 'any'} of: {', '.join(self.options)}")
+        if self.options:
+            lines.append(f"{'one' if self.kind == 'choice' else 'any'} of: {_listed(self.options)}")
         for name, options in self.columns.items():
-            lines.append(f"{name}: {'one of ' + ', '.join(options) if options else 'a number'}")
+            lines.append(f"{name}: one of {_listed(options)}" if options else f"{name}: a number")
         shown = self.example.strip().splitlines()[0] if self.kind == "graph" else toml(self.example)
         return "\n".join([*lines, f"for example: {shown}"])
 
@@ -157,6 +158,13 @@ def line_of(text: str, name: str, item: int | None = None) -> int:
         for mark in re.findall(r"\"\"\"|'''", line):
             inside = mark if not inside else "" if inside == mark else inside
     return start or 1
+
+
+def _listed(options: Sequence[str]) -> str:
+    """Options in a comment: words in a row, phrases a line each."""
+    if not any(" " in option for option in options):
+        return "\n    ".join(textwrap.wrap(", ".join(options), 100))
+    return "".join(f"\n    {toml(option)}" for option in options)
 
 
 class _ItemError(ValueError):
