@@ -166,7 +166,7 @@ def test_a_whiteboard_is_drawn_while_typing_and_checked(lab: tuple[str, Path], p
     page.keyboard.type("server ->")
     note.filter(has_text="without a box").wait_for()
     text.fill(BOARD)
-    note.filter(has_text="saved").wait_for()
+    note.filter(has_text="arrows, saved").wait_for()
     page.wait_for_function("([e, old]) => e.src !== old", arg=[picture.element_handle(), source])
     page.wait_for_function("e => e.complete && e.naturalWidth > 100", arg=picture.element_handle())
     shoot(page, "drill_board")
@@ -175,7 +175,7 @@ def test_a_whiteboard_is_drawn_while_typing_and_checked(lab: tuple[str, Path], p
 
     last = page.locator(".jp-CodeCell").last
     last.locator(".cm-content").click()
-    page.keyboard.press("Shift+Enter")
+    page.keyboard.press("Control+Enter")
     last.get_by_text("so far; a human has yet to score").wait_for()
     shoot(page, "drill_checked")
     assert last.get_by_text("locked").count() and (folder / "progress.db").exists()

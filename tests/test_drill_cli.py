@@ -118,8 +118,8 @@ def test_the_board_saves_what_can_be_read_and_says_what_cannot(tmp_path: Path, m
     monkeypatch.setattr(lesson, "show_widget", lambda box, text: shown.append((box, text)))
     session = Session.start("01", tmp_path, seed=3)
     lesson.LessonDrill(session).board()
-    ((pair, text),) = shown  # type: ignore[misc]
-    box, (picture, note) = pair.children[0], pair.children[1].children
+    ((board, text),) = shown  # type: ignore[misc]
+    box, note, picture = board.children
     assert "No arrows yet" in text
     empty = picture.value
     box.value = "server ->"

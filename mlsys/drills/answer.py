@@ -161,10 +161,12 @@ def line_of(text: str, name: str, item: int | None = None) -> int:
 
 
 def _listed(options: Sequence[str]) -> str:
-    """Options in a comment: words in a row, phrases a line each."""
-    if not any(" " in option for option in options):
-        return "\n    ".join(textwrap.wrap(", ".join(options), 100))
-    return "".join(f"\n    {toml(option)}" for option in options)
+    """Options in a comment: words in a row, quoted where they have a space; long phrases a line each."""
+    if max(map(len, options)) > 32:
+        return "".join(f"\n    {toml(option)}" for option in options)
+    plain = not any(" " in option for option in options)
+    text = ", ".join(option.replace(" ", "\0") for option in (options if plain else map(toml, options)))
+    return "\n    ".join(textwrap.wrap(text, 100, break_on_hyphens=False)).replace("\0", " ")
 
 
 class _ItemError(ValueError):

@@ -97,7 +97,9 @@ class LessonDrill:
         session = self._session
         (field,) = [one for one in session.drill.fields if one.kind == "graph"]
         text = str(session.raw().get(field.name, ""))
-        box = ipywidgets.Textarea(value=text, rows=22, layout={"width": "34em"}, placeholder="one arrow a line: a -> b")
+        box = ipywidgets.Textarea(
+            value=text, rows=14, layout={"width": "760px"}, placeholder="one arrow a line: a -> b"
+        )
         picture, note = ipywidgets.Image(format="png", width=760), ipywidgets.HTML()
         for part, name in ((box, "text"), (picture, "picture"), (note, "note")):
             part.add_class(f"mlsys-board-{name}")
@@ -120,7 +122,7 @@ class LessonDrill:
         draw()
         box.observe(typed, names="value")
         drawn = whiteboard.ascii(Graph.parse(text)) or "No arrows yet. Without widgets, draw in the answer cell."
-        show_widget(ipywidgets.HBox([box, ipywidgets.VBox([picture, note])]), drawn)
+        show_widget(ipywidgets.VBox([box, note, picture]), drawn)
 
     def stopwatch(self, minutes: float = 2.0) -> None:
         """A clock for what is spoken; it runs in the browser. Its value is in seconds."""
