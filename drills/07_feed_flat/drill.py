@@ -100,19 +100,22 @@ class Feed:
 @dataclass(frozen=True)
 class Arm:
     """A model as the world's ranker. `old`: the model whose rank of a post is an input. `misread`: what the server
-    does to inputs of the users in `hit`. `repaired`: the exact lift in percent without what is wrong, where known."""
+    does to inputs of the users in `hit`. `story`: what was built, told afterwards; `repaired`: the exact lift in
+    percent without what is wrong, where known."""
 
     name: str
     model: ValueModel
     feed: Feed
     old: ValueModel | None = None
     misread: Mapping[str, str] = field(default_factory=dict)
-    hit: np.ndarray | None = None
+    hit: np.ndarray = field(default_factory=lambda: np.zeros(USERS, bool))
+    story: str = "it has one more input, a user's like rate on the topic, and nothing was wrong with it"
     repaired: float | None = None
 
     def inputs(self, requests: Requests, table: Table) -> Columns:
         """What a server with this table gives the model, each (S, C)."""
-        post, rank = requests.post_id, np.ones(requests.post_id.shape)
+        post = requests.post_id
+        rank: np.ndarray = np.ones(post.shape)
         if self.old is not None:
             best_first = np.argsort(-replace(self, model=self.old, old=None).rate(requests, table), axis=1)
             rank = np.argsort(best_first, axis=1) + 1.0
@@ -143,27 +146,29 @@ def variant(seed: int) -> Variant:
     first = _fit(feed.labelled(FIRST - 2, FIRST), CHAMPION, weight, rng)
     for _ in range(START - FIRST):
         feed.step(Arm("champion", first, feed), explore)
-    train, test = feed.labelled(TRAIN, TEST), feed.labelled(TEST, START)
+    train, test, hours = feed.labelled(TRAIN, TEST), feed.labelled(TEST, START), int(rng.choice([1, 6, 12]))
     champion = Arm("champion", _fit(train, CHAMPION, weight, rng), feed)
     challenger = _build(cause, champion, train, weight, rng)
-    tables = _offline(test, champion.model, challenger.model) | {"served": _replay(challenger)}
+    tables = {"labels": _labels(test), "served": _replay(challenger)}
+    tables |= _offline(_pick(test, test["hours"] < hours), champion.model, challenger.model)
     feed.rows = {}
     ab, found = _test(cause, champion, challenger, weight, explore, rng)
     tables |= found
-    economics, latency, hours = _economics(cause, ab, rng), _latency(rng), int(rng.choice([1, 6, 12]))
-    slices = tables["auc_by_slice"].set_index("rows_of_log")
+    economics, latency = _economics(cause, ab, rng), _latency(rng)
+    by_slice = tables["auc_by_slice"].set_index("rows_of_log")
+    every, explored = (by_slice.loc[name].to_dict() for name in ("all", "explored"))
     heads = tables["calibration"].query("arm == 'challenger' and scores == 'all'")
     arrived = float(tables["labels"].set_index("hours_after_the_impression")["arrived_percent"][hours])
     readings = {
         "serving_skew": (float(tables["served"]["differs_percent"].max()),),
-        "policy_bias": (float(slices.loc["explored", "gain"]),),
+        "policy_bias": (float(explored["gain"]),),
         "miscalibration": tuple((heads["predicted"] / heads["observed"]).tolist()),
         "underpowered": (ab["mde"],),
         "label_delay": (arrived,),
         "sample_ratio_mismatch": (ab["seen_percent"],),
     }
     alerts = {  # Name: the day of the test on which it is read (0: before it), and whether it fires.
-        "explored_gain": (0, slices.loc["explored", "gain_low"] <= 0),
+        "explored_gain": (0, explored["gain_low"] <= 0),
         "head_ratio": (0, any(not 0.8 <= ratio <= 1.25 for ratio in readings["miscalibration"])),
         "power": (0, ab["mde"] > economics["pays"]),
         "labels_late": (0, arrived < 95),
@@ -171,11 +176,12 @@ def variant(seed: int) -> Variant:
         "sample_ratio": (1, abs(ab["srm_z"]) > 3.29),
         "value_drop": (DAYS, ab["high"] < 0),
     }
-    key = ab | {"cause": cause, "pays": economics.pop("pays"), "repaired": challenger.repaired, "readings": readings,
+    key = ab | {"cause": cause, "pays": economics.pop("pays"), "story": challenger.story,
+                "repaired": challenger.repaired, "readings": readings,
                 "fits": latency.pop("fits"), "parts": latency.pop("parts"),
                 "fired": {name: day for name, (day, fires) in alerts.items() if fires}}  # fmt: skip
     shown = {"weight": weight, "explore": 100 * explore, "days": DAYS, "hours": hours, "deff": ab["deff"]}
-    shown |= {f"auc_{name}": value for name, value in slices.loc["all"].items()} | economics | latency
+    shown |= {f"auc_{name}": value for name, value in every.items()} | economics | latency
     for arm, row in tables["arms"].set_index("arm").iterrows():
         shown |= {f"{name}_{arm}": value for name, value in row.items()}
     return Variant(shown, key, tables)
@@ -215,25 +221,34 @@ def _build(cause: str, champion: Arm, train: Columns, weight: float, rng: np.ran
     """A better model, or what the cause makes of one: sizes are such that its exact lift is near zero."""
     if cause == "policy_bias":
         model = _fit(train, (*CHAMPION, "old_rank_log"), weight, rng)
-        return replace(champion, name="challenger", model=model, old=champion.model)
+        story = "its new input is the rank that the champion gave: on rows the champion chose, that is who looked"
+        return replace(champion, name="challenger", model=model, old=champion.model, story=story)
     names = (*CHAMPION, "topic_like_rate")
     good = replace(champion, name="challenger", model=_fit(train, names, weight, rng))
     if cause == "miscalibration":  # Trained on all dislikes and a share of the other rows, and not corrected for it.
-        tried = []
-        for share in (0.04, 0.05, 0.06, 0.07, 0.08, 0.1, 0.12):
+        tried, story = [], "its dislike head saw {:.0%} of the rows without a dislike, and nobody corrected for it"
+        for share in (0.02, 0.03, 0.04, 0.05, 0.06, 0.08, 0.1, 0.12):
             some = _pick(train, (train["action"] == 1) | (rng.random(len(train["action"])) < share))
             heads = {**good.model.heads, "dislike": _head(some, names, 1)}
-            tried.append(replace(good, model=replace(good.model, heads=heads)))
+            tried.append(replace(good, model=replace(good.model, heads=heads), story=story.format(share)))
         base, right, *wrong = _value([champion, good, *tried], weight)
-        flattest = int(np.argmin(np.abs(np.array(wrong) / base - 0.99)))
+        flattest = int(np.argmin(np.abs(np.array(wrong) / base - 0.98)))
         return replace(tried[flattest], repaired=100 * (right / base - 1))
     if cause == "serving_skew":
         misread = MISREADS[int(rng.integers(len(MISREADS)))]
         bad = replace(good, misread=misread, hit=np.ones(USERS, bool))
-        base, right, wrong = _value([champion, good, bad], weight)
-        hit = rng.random(USERS) < (right - 0.99 * base) / (right - wrong)
-        return replace(bad, hit=hit, repaired=100 * (right / base - 1))
+        base, right, worst = _value([champion, good, bad], weight)
+        hit = rng.random(USERS) < (right - 0.99 * base) / (right - worst)
+        told = " and ".join(f"{source or 'nothing'} for {name}" for name, source in misread.items())
+        story = f"for {hit.mean():.0%} of users the server read {told}"
+        return replace(bad, hit=hit, story=story, repaired=100 * (right / base - 1))
     return good
+
+
+def _labels(rows: Columns) -> pd.DataFrame:
+    """How soon responses arrive."""
+    found = [(limit, round(100 * float((rows["hours"] < limit).mean()), 2)) for limit in (0.25, 0.5, 1, 6, 12, 24, 48)]
+    return pd.DataFrame(found, columns=["hours_after_the_impression", "arrived_percent"])
 
 
 def _offline(rows: Columns, champion: ValueModel, challenger: ValueModel) -> dict[str, pd.DataFrame]:
@@ -291,7 +306,8 @@ def _test(
 ) -> tuple[dict[str, Any], dict[str, pd.DataFrame]]:
     """An A/B test by user, run again with other users until its outcome is a typical one: the truth within 1.2
     standard errors, and an interval without 0 if and only if the gain is real and the test large enough."""
-    planned = float(rng.choice([0.007, 0.009] if cause == "underpowered" else [0.25, 0.3, 0.35]))
+    shares = {"underpowered": [0.007, 0.009], "gain_is_real": [0.3, 0.35, 0.4]}.get(cause, [0.25, 0.3, 0.35])
+    planned = float(rng.choice(shares))
     for attempt in range(1, TRIES + 1):
         trial, truth = deepcopy(champion.feed), []
         arms = [replace(arm, feed=trial) for arm in (champion, challenger)]
@@ -299,7 +315,7 @@ def _test(
         for day in range(DAYS):
             if day in (0, DAYS - 1):
                 truth.append(_value(arms, weight))
-            trial.step(Experiment(*arms, treated), explore)
+            trial.step(Experiment(arms[0], arms[1], treated), explore)
         found, tables = _measure(trial, treated, planned, weight)
         old, new = np.mean(truth, axis=0)
         found["truth"] = float(100 * (new / old - 1))
@@ -314,14 +330,12 @@ def _measure(
     feed: Feed, treated: np.ndarray, planned: float, weight: float
 ) -> tuple[dict[str, Any], dict[str, pd.DataFrame]]:
     """Tables of the test; lift, its standard error and interval by user and the MDE, in percent; the design effect."""
-    names = ("session_id", "user_id", "action", "explored", "hours")
+    names = ("session_id", "user_id", "action", "explored")
     days = [
         pd.DataFrame({name: rows[name] for name in names}).assign(day=day - START + 1)
         for day, rows in feed.rows.items()
     ]
     rows = pd.concat(days, ignore_index=True)
-    hours = rows.loc[rows["action"] >= 0, "hours"].to_numpy()
-    labels = [(limit, round(100 * float((hours < limit).mean()), 2)) for limit in (0.25, 0.5, 1, 6, 12, 24, 48)]
     rows = rows[~rows["explored"]].assign(likes=rows["action"] == 0, dislikes=rows["action"] == 1)
     s = rows.groupby("session_id").agg(day=("day", "first"), user=("user_id", "first"), likes=("likes", "sum"),
                                        dislikes=("dislikes", "sum"))  # fmt: skip
@@ -346,7 +360,6 @@ def _measure(
                                             "likes_per_session", "dislikes_per_session", "returned_percent"]),
         "by_day": by_day.set_axis(["day", "arm", "sessions", "value_per_session"], axis=1),
         "assignment": pd.DataFrame(assigned, columns=["arm", "planned_percent", "users_assigned", "users_seen"]),
-        "labels": pd.DataFrame(labels, columns=["hours_after_the_impression", "arrived_percent"]),
     }  # fmt: skip
     srm_z = (seen[1] / sum(seen) - planned) / np.sqrt(planned * (1 - planned) / sum(seen))
     return {"base": base, "lift": float(lift), "se": se, "low": float(lift - Z * se), "high": float(lift + Z * se),
@@ -419,7 +432,7 @@ def diagnosis(answer: Answer, variant: Variant) -> Evidence:
         return Evidence(0, f"a measurement accuses something, so the gain is not what was shown; {'; '.join(notes)}")
     if any(row["rival"] == cause for row in answer["ruled_out"]):
         return Evidence(1, f"{cause} is the cause, and you rule it out as well; {'; '.join(notes)}")
-    return Evidence(min(1 + len(right), 3), f"{cause} is what was built in; {'; '.join(notes)}")
+    return Evidence(min(1 + len(right), 3), f"{cause}: {variant.key['story']}; {'; '.join(notes)}")
 
 
 def quantification(answer: Answer, variant: Variant) -> Evidence:
@@ -453,13 +466,13 @@ def systems(answer: Answer, variant: Variant) -> Evidence:
     """What fits the smaller budget, and what then takes most of it."""
     parts, ratio = variant.key["parts"], answer["fits"] / variant.key["fits"]
     if abs(ratio - 1) > 0.05:
-        fixed = parts["recall"] + parts["feature_read"]
-        return Evidence(0, f"{number(answer['fits'])} candidates are {ratio:.2f} of what fits: {number(fixed)} ms of "
-                           "the p99 do not shrink with them")  # fmt: skip
+        fixed = number(parts["recall"] + parts["feature_read"])
+        reason = f"{number(answer['fits'])} candidates are {ratio:.2f} of what fits: {fixed} ms do not shrink with them"
+        return Evidence(int(abs(ratio - 1) <= 0.15), reason)
     named = parts[answer["bottleneck"]] == max(parts.values())
-    return Evidence(3 if named else 2, f"{number(answer['fits'])} candidates fit; {answer['bottleneck']} then takes "
-                                       f"{number(parts[answer['bottleneck']])} of {number(sum(parts.values()))} ms"
-                                       f"{'' if named else ', another part more'}")  # fmt: skip
+    part, whole = number(parts[answer["bottleneck"]]), number(sum(parts.values()))
+    reason = f"{number(answer['fits'])} candidates fit; {answer['bottleneck']} then takes {part} of {whole} ms"
+    return Evidence(3 if named else 2, reason + ("" if named else ", another part more"))
 
 
 def monitoring(answer: Answer, variant: Variant) -> Evidence:
