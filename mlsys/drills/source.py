@@ -127,18 +127,18 @@ class Drill:
 
     def evidence(self, row: Row, answer: Answer, seed: int) -> Evidence:
         """What a machine row's check says."""
-        check: Callable[[Answer, Variant], Evidence] = getattr(_module(self.folder / "drill.py"), row.check)
+        check: Callable[[Answer, Variant], Evidence] = getattr(load(self.folder / "drill.py"), row.check)
         return check(answer, self.variant(seed))
 
     def truths(self, seed: int) -> Mapping[str, float]:
         """What the interval fields should hold, where the drill says so: for the candidate's calibration."""
-        module = _module(self.folder / "drill.py")
+        module = load(self.folder / "drill.py")
         found: Mapping[str, float] = module.truths(self.variant(seed)) if hasattr(module, "truths") else {}
         return found
 
     def answers(self) -> ModuleType:
         """Reference, wrong answers and samples: functions of a `Variant`."""
-        return _module(self.folder / "answers.py")
+        return load(self.folder / "answers.py")
 
 
 def drills(folder: Path = FOLDER) -> list[Drill]:
@@ -235,13 +235,13 @@ def _validate(drill: Drill) -> None:
 
 @functools.lru_cache(maxsize=64)
 def _variant(folder: Path, seed: int) -> Variant:
-    made: Variant = _module(folder / "drill.py").variant(seed)
+    made: Variant = load(folder / "drill.py").variant(seed)
     return made
 
 
 @functools.cache
-def _module(path: Path) -> ModuleType:
-    """A drill's Python file; `answers.py` may import its `drill.py` as `from drill import ...` would read: by path."""
+def load(path: Path) -> ModuleType:
+    """A Python file of a drill, by path; a long `drill.py` loads others: `load(Path(__file__).with_name("x.py"))`."""
     name = f"mlsys_drill_{path.parent.name}_{path.stem}"
     spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None or not path.is_file():
