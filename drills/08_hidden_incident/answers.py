@@ -40,17 +40,10 @@ def page(variant: Variant) -> dict[str, Any]:
     return {"column": name, "when": when, "value": float((edge[name] + first[name]) / 2)}
 
 
-def same_way(variant: Variant, rival: str) -> dict[str, float]:
-    """Columns that a rival moves, and how far the sick system went the same way."""
-    key = variant.key
-    return {name: key["above" if far > 0 else "below"][name] for name, far in key["rivals"][rival].items()}
-
-
 def excluded(variant: Variant) -> list[dict[str, str]]:
-    """Rivals that explain something, each with the quietest of the columns that they move."""
-    ways = {rival: same_way(variant, rival) for rival in variant.key["rivals"]}
-    return [{"rival": rival, "column": min(way, key=way.__getitem__)} for rival, way in ways.items()
-            if way and max(way.values()) > 0.25 >= min(way.values())]  # fmt: skip
+    """Rivals that explain something, each with a column that they move, and that is quiet."""
+    runs = variant.key["rivals"].items()
+    return [{"rival": rival, "column": run["quiet"][0]} for rival, run in runs if run["moved"] and run["quiet"]]
 
 
 def reference(variant: Variant) -> Typed:
@@ -73,10 +66,7 @@ def wrong(variant: Variant) -> dict[str, Typed]:
     ill, _ = boards(variant)
     usual, middle = float(ill["likes"].iloc[:4].median()), round(key["cost"])
     rival = next(name for name in ACTION if name != key["cause"])
-    moved = [
-        {"rival": one["rival"], "column": max(way := same_way(variant, one["rival"]), key=way.__getitem__)}
-        for one in values["ruled_out"]
-    ]
+    moved = [{"rival": one["rival"], "column": key["rivals"][one["rival"]]["moved"][0]} for one in values["ruled_out"]]
 
     def but(row: str, says: str, **changes: object) -> Typed:
         return Typed(values | changes, row=row, says=says)

@@ -95,13 +95,15 @@ class Watched(DailyLoop):
 
     careless = False
     monitor: ModelMonitor | None = None
-    boards: tuple[dict[str, object], ...] = ()
+    boards: tuple[dict[str, Any], ...] = ()
 
     def _collect(self, log: pd.DataFrame, catalogue: Catalogue) -> bool:
         once = log.drop_duplicates("event_id")
         seen = once[once["arrival_time"] < self.world.now]
         null, device = seen["action"].isna(), seen["device"]
-        self.seen = {f"null_{name.lower()}": null[device == name].mean() for name in ("iOS", "Android", "Web")}
+        self.seen: dict[str, Any] = {
+            f"null_{name.lower()}": null[device == name].mean() for name in ("iOS", "Android", "Web")
+        }
         self.seen |= {"null": null.mean(), "late": 1 - len(seen) / len(once)}
         self.seen |= {"like_share": (seen["action"] == "like").sum() / (~null).sum()}
         return super()._collect(log, catalogue)
@@ -167,12 +169,24 @@ def until(loop: Watched, day: int) -> pd.DataFrame:
     return loop.board()
 
 
+def shared(moved: Mapping[str, float], ill: pd.DataFrame) -> dict[str, tuple[str, ...]]:
+    """Columns that a rival moves: those that went the same way in the sick system, and those that were quiet there.
+
+    Quiet is also what moved less than the width of a range, and a tenth as far as the rival moves it.
+    """
+    here = {name: ill["above" if far > 0 else "below"][name] for name, far in moved.items()}
+    quiet = [name for name, far in moved.items() if here[name] <= max(QUIET, min(abs(far) / 10, 1.0))]
+    return {"moved": tuple(name for name in moved if name not in quiet), "quiet": tuple(quiet)}
+
+
 def variant(seed: int) -> Variant:
     """Which system is sick, of what, from which day on, and how badly; the other one has other dice."""
-    rng = generator(seed, 1)
-    # Six seeds in a row are six causes, in an order of their own.
-    cause = list(INCIDENTS)[generator(seed // 6, 2).permutation(6)[seed % 6]]
-    first, sick, size = int(rng.integers(5, 9)), str(rng.choice(["A", "B"])), float(rng.uniform(*INCIDENTS[cause][1:3]))
+    # Six seeds in a row are six causes; between the last of six and the next one the sick system changes.
+    rng, block, end = generator(seed, 1), seed // 6, seed % 6 == 5
+    cause, first = list(INCIDENTS)[generator(block, 2).permutation(6)[seed % 6]], int(rng.integers(5, 9))
+    size, sick = float(rng.uniform(*INCIDENTS[cause][1:3])), "AB"[rng.integers(2)]
+    if seed % 6 in (0, 5):
+        sick = "AB"[generator(block + end, 3).integers(2) ^ end]
     loop = Watched(settings(), seed=seed, users=USERS)
     loop.run(0)
     usual, limits = loop.watch()
@@ -208,12 +222,11 @@ def variant(seed: int) -> Variant:
 
     onset = (sides(ill[:first]).max(axis=1) - sides(twin[:first]).max(axis=1)).replace(np.inf, 0).idxmax()
     key = {"sick": sick, "cause": cause, "first_day": first, "moved": moved(ill), "onset": str(onset)}
-    key |= {side: dict(column) for side, column in sides(ill).items()}
-    key |= {"rivals": {one: moved(board) for one, board in rivals.items()}}
+    key |= {"rivals": {one: shared(moved(board), sides(ill)) for one, board in rivals.items()}}
     key |= {"cost": lost(bad["given"], well["given"]), "logged": lost(bad["likes"], well["likes"])}
     key |= {"last": lost(bad["given"][-1:], well["given"][-1:]), "fallback": lost(popular, well["given"][first])}
     key |= {"unseen": {name: tuple(well[name]) for name in NUMBERS}}
-    tables = {}
+    tables: dict[str, pd.DataFrame] = {}
     for name, board in zip("AB", (ill, control) if sick == "A" else (control, ill), strict=True):
         rows = board.drop(columns="given").reset_index()
         tables |= {f"{name}_health": rows.drop(columns=list(PSI)), f"{name}_drift": rows[["day", *PSI]]}
@@ -224,21 +237,6 @@ def variant(seed: int) -> Variant:
 def truths(variant: Variant) -> dict[str, float]:
     """What the intervals should hold."""
     return {"cost": variant.key["cost"]}
-
-
-def same_way(key: Mapping[str, Any], rival: str) -> dict[str, tuple[float, float]]:
-    """Columns that a rival moves: how far, and how far the sick system went the same way."""
-    return {name: (abs(far), key["above" if far > 0 else "below"][name]) for name, far in key["rivals"][rival].items()}
-
-
-def explains(key: Mapping[str, Any], rival: str) -> bool:
-    """Whether this rival moves something that moved here."""
-    return any(here > QUIET for _, here in same_way(key, rival).values())
-
-
-def excludes(key: Mapping[str, Any], rival: str) -> list[str]:
-    """Columns that this rival moves, and that are quiet here, or moved less than a range and a tenth as far."""
-    return [name for name, (far, here) in same_way(key, rival).items() if here <= max(QUIET, min(far / 10, 1.0))]
 
 
 def found(answer: Answer, variant: Variant) -> Evidence:
@@ -265,9 +263,9 @@ def cause(answer: Answer, variant: Variant) -> Evidence:
         return Evidence(
             1, "a run with features_not_refreshed has old features too, and holds no rows: here they follow"
         )
-    if quiet := excludes(key, said):
+    if quiet := key["rivals"][said]["quiet"]:
         return Evidence(0, f"a run with {said} moves {quiet[0]}, which hardly moved here")
-    spare = [name for name in key["moved"] if name not in key["rivals"][said]] or list(key["moved"])
+    spare = [name for name in key["moved"] if name not in key["rivals"][said]["moved"]] or list(key["moved"])
     return Evidence(0, f"a run with {said} does not move {spare[0]} as it moved here")
 
 
@@ -276,17 +274,18 @@ def rivals(answer: Answer, variant: Variant) -> Evidence:
     key, good, bad, idle = variant.key, set[str](), [], []
     for row in answer["ruled_out"]:
         rival, column = row["rival"], row["column"]
-        if rival == key["cause"]:
+        run = key["rivals"].get(rival)
+        if run is None:
             bad.append(f"nothing in these tables rules out {rival}")
-        elif not explains(key, rival):
+        elif not run["moved"]:
             idle.append(f"{rival} would explain nothing that moved here: it earns nothing")
-        elif column not in key["rivals"][rival]:
-            bad.append(f"a run with {rival} does not move {column}")
-        elif column not in excludes(key, rival):
+        elif column in run["quiet"]:
+            good.add(rival)
+        elif column in run["moved"]:
             bad.append(f"{column} moved in the sick system too, so it does not rule out {rival}")
         else:
-            good.add(rival)
-    most = min(3, sum(explains(key, one) and bool(excludes(key, one)) for one in key["rivals"]))
+            bad.append(f"a run with {rival} does not move {column}")
+    most = min(3, sum(bool(run["moved"] and run["quiet"]) for run in key["rivals"].values()))
     points = 3 if len(good) >= most and not bad else 2 if len(good) >= 2 > len(bad) else int(len(good) > len(bad))
     points = min(points, 1) if any(row["rival"] == key["cause"] for row in answer["ruled_out"]) else points
     named = f" ({', '.join(sorted(good))})" if good else ""
