@@ -89,17 +89,17 @@ def listen(drill: Drill, question: str) -> Fact | None:
             why="an interviewer answers one question at a time",
             fix="ask for one thing in 2 to 30 words, as you would say it",
         )
-    heard = {fact.id: sum(any(word.startswith(stem) for word in words) for stem in fact.words) for fact in drill.facts}
-    named = sorted((count for count in heard.values() if count), reverse=True)
-    if not named:
-        return None
-    if len(named) > 2 or (len(named) == 2 and named[0] == named[1]):
+    heard = [(fact, [i for i, word in enumerate(words) if word.startswith(fact.words)]) for fact in drill.facts]
+    named = [(fact, places) for fact, places in heard if places]
+    if len(named) > 2:
         raise MlsysError(
             "I hear more than one question",
             why="an interviewer answers one at a time, and a list of keywords is none",
             fix="ask for one thing",
         )
-    return next(fact for fact in drill.facts if heard[fact.id] == named[0])
+    # What is said most is meant, and of two that are said as often, what is said first.
+    best = min(named, key=lambda one: (-len(one[1]), one[1][0]), default=None)
+    return best[0] if best else None
 
 
 def _score(drill: Drill, row: Row, seed: int, answer: Answer, human: Mapping[str, int], helped: Help) -> RowScore:
