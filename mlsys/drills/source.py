@@ -233,7 +233,7 @@ def _validate(drill: Drill) -> None:
             raise ValueError(f"a hint or follow-up is for the row {named!r}, which is not there")
 
 
-@functools.lru_cache(maxsize=64)
+@functools.lru_cache(maxsize=8)
 def _variant(folder: Path, seed: int) -> Variant:
     made: Variant = load(folder / "drill.py").variant(seed)
     return made
