@@ -40,7 +40,11 @@ def heatmap(rows: pd.DataFrame) -> HouseFigure:
     ax = canvas(fig, 90, 10 * height)
     tried = int(rows["points"].notna().sum())
     due = int((rows["due"] & rows["points"].notna()).sum())
-    told = f"{tried} of {len(rows)} rows tried, {due} due again" if tried else "Nothing tried yet: mlsys drill next"
+    told = (
+        f"{tried} of {len(rows)} rows tried, {due} due again"
+        if tried
+        else "Nothing tried yet: python start.py drill next"
+    )
     headline(fig, told, "Points per row: 2 is E5, 3 is E6. A thick frame: due again. Empty: not tried.")
     y = 10 * height - 10.5
     for step, name in NAMES.items():
@@ -72,7 +76,7 @@ def calibration_plot(intervals: pd.DataFrame) -> HouseFigure:
     given = intervals[(intervals["low"] > 0) & (intervals["truth"] > 0)].tail(60)
     fig = figure(width=9, height=2.2 + 0.09 * len(given))
     if not len(intervals):
-        headline(fig, "No interval yet", "Drills that estimate ask for some: mlsys drill start 03")
+        headline(fig, "No interval yet", "Drills that estimate ask for some: python start.py drill start 03")
         return fig
     hits = (intervals["low"] <= intervals["truth"]) & (intervals["truth"] <= intervals["high"])
     share, low, high = calibration(list(hits))

@@ -22,6 +22,7 @@ from mlsys.drills.report import card_text, drill_text, progress_text, rubric_tex
 from mlsys.drills.session import DATABASE, Session, typed_text
 
 ROOT = Path(__file__).resolve().parents[2]
+SELF = "python start.py drill"
 QUICK_SEED, FULL_SEEDS = 1, 5
 
 
@@ -140,7 +141,10 @@ def _start(arguments: Namespace) -> int:
     tables = session.drill.variant(session.attempt.seed).tables
     if tables:
         print(f"Data:    {', '.join(f'{one}.csv' for one in tables)} in {session.folder}")
-    print(f'Answer:  {session.path}\nAsk:     drill ask {name[:2]} "..."   Check: drill check {name[:2]}')
+    print(f"Answer:  {session.path}")
+    if session.drill.facts:
+        print(f'Ask:     {SELF} ask {name[:2]} "..."')
+    print(f"Check:   {SELF} check {name[:2]}")
     print(f"Clock:   {session.clock}   (the same in JupyterLab: drills/{copy.name})")
     return 0
 
@@ -168,7 +172,7 @@ def _check(arguments: Namespace) -> int:
             print(f"{whiteboard.ascii(value)}\n\nDrawn: {picture}\n")
     print(card_text(session.drill, card, session.attempt.seed))
     if card.open:
-        print(f"\nListen to yourself, then: drill check {session.drill.name[:2]} --score {card.open[0]}=2")
+        print(f"\nListen to yourself, then: {SELF} check {session.drill.name[:2]} --score {card.open[0]}=2")
     return 0
 
 
@@ -208,18 +212,20 @@ def _next(arguments: Namespace) -> int:
     rows = _open(arguments.folder).rows(drills())
     row = weakest(rows)
     if row is None:
-        print("Nothing is due. Rest, or take another seed of any drill: drill start NN")
+        print(f"Nothing is due. Rest, or take another seed of any drill: {SELF} start NN --new")
         return 0
     drill = find(row["drill"])
     new = " --new" if _open(arguments.folder).latest(drill.name) else ""
     tried = f"its row {row['row']!r} has {row['points']:.0f} points" if row["points"] >= 0 else "you have not tried it"
-    print(f"{drill_text(drill)}\n    {tried}\n    drill start {drill.name[:2]}{new}")
+    print(f"{drill_text(drill)}\n    {tried}\n    {SELF} start {drill.name[:2]}{new}")
     return 0
 
 
 def _new(arguments: Namespace) -> int:
     folder = create(arguments.name)
-    print(f"{folder.name} is there and is proved: drill prove {folder.name[:2]}. Change it from here; drills/README.md")
+    print(
+        f"{folder.name} is there and is proved: {SELF} prove {folder.name[:2]}. Change it from here; drills/README.md"
+    )
     return 0
 
 
@@ -243,7 +249,7 @@ def _prove(arguments: Namespace) -> int:
         for problem in problems:
             print(f"    {problem.what}")
     failed = sum(map(bool, found))
-    print(f"{len(pairs) - failed} of {len(pairs)} proved; again: drill prove --first-seed {first}"
+    print(f"{len(pairs) - failed} of {len(pairs)} proved; again: {SELF} prove --first-seed {first}"
           f"{' --full' if arguments.full else ''}")  # fmt: skip
     return int(failed > 0)
 

@@ -217,7 +217,7 @@ def _lab(arguments: Namespace) -> int:
         copy = folder / "drills" / f"{drill.name}.ipynb"
         if not copy.exists():
             write(copy, drill_notebook(drill))
-    print(f"drills/: {len(drills())} drills; which one now: mlsys drill next", flush=True)
+    print(f"drills/: {len(drills())} drills; which one now: python start.py drill next", flush=True)
     settings = folder / ".lab"
     write(settings / "overrides.json", json.dumps(SETTINGS).encode())
     command = [

@@ -135,7 +135,7 @@ def create(name: str, folder: Path = FOLDER) -> Path:
     taken = sorted(path.name for path in folder.glob(f"{name[:2]}_*"))
     if taken:
         raise DrillError(f"{name[:2]} is taken by {taken[0]}", why="drills are called by their number",
-                         fix="take the next one; mlsys drill list")  # fmt: skip
+                         fix="take the next one; python start.py drill list")  # fmt: skip
     made = folder / name
     made.mkdir(parents=True)
     for file, text in (("drill.toml", TOML), ("prompt.md", PROMPT), ("drill.py", DRILL), ("answers.py", ANSWERS)):

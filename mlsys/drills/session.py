@@ -48,7 +48,7 @@ class Session:
             raise MlsysError(
                 f"{drill.name} has not been started",
                 why="the clock, the seed and the answer file begin with the start",
-                fix=f"mlsys drill start {drill.name[:2]}",
+                fix=f"python start.py drill start {drill.name[:2]}",
             )
         return cls(drill, latest, progress, work)
 
@@ -107,7 +107,7 @@ class Session:
             return parse(self.path.read_text(encoding="utf-8"), self.drill.fields)
         except FileNotFoundError:
             raise AnswerError(f"there is no {self.path.name} yet", why="it holds your answer",
-                              fix=f"mlsys drill start {self.drill.name[:2]}") from None  # fmt: skip
+                              fix=f"python start.py drill start {self.drill.name[:2]}") from None  # fmt: skip
         except UnicodeDecodeError as error:
             raise AnswerError(f"{self.path.name} is not UTF-8: {error.reason} at byte {error.start}",
                               why="the answer is text", fix="save it as UTF-8") from None  # fmt: skip

@@ -154,7 +154,7 @@ def find(name: str, folder: Path = FOLDER) -> Drill:
         raise DrillError(
             f"there is no drill {name!r}",
             why="drills are " + (", ".join(found) or "in the folder drills/ of a checkout, and it is not there"),
-            fix="mlsys drill list",
+            fix="python start.py drill list",
         )
     return read(found[wanted[0]])
 
@@ -166,7 +166,7 @@ def read(folder: Path) -> Drill:
         prompt = (folder / "prompt.md").read_text(encoding="utf-8")
     except (OSError, ValueError) as error:
         raise DrillError(f"{folder.name}: {error}", why="a drill is drill.toml, prompt.md, drill.py and answers.py",
-                         fix="mlsys drill new makes a folder that works") from None  # fmt: skip
+                         fix="python start.py drill new makes a folder that works") from None  # fmt: skip
     try:
         fields = tuple(_make(Field, one, f"fields {one.get('name')}") for one in content.pop("fields", []))
         rows = tuple(_make(Row, one, f"rows {one.get('id')}") for one in content.pop("rows", []))
