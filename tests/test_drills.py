@@ -314,6 +314,22 @@ class TestSession:
         session.save("events = []")
         assert session.answer() == {} and "[1" in session.path.with_name("answer.toml.before").read_text("utf-8")
 
+    def test_a_row_without_an_answer_has_its_first_check_before_it(self, here: Path) -> None:
+        session = Session.start("09", here, seed=5)
+        right = around(session.drill, 5)
+        session.save(text({"events": right["events"]}))
+        assert session.check().points == {"estimate": 3, "log": 0}
+        assert session.progress.points(session.attempt) == {"estimate": 3}
+        session.save(text({"storage": right["storage"]}))
+        assert session.check().points == {"estimate": 3, "log": 3}
+
+    def test_a_file_that_cannot_be_read_is_not_written_over(self, here: Path) -> None:
+        session = Session.start("09", here, seed=5)
+        session.path.write_text("events = [1, 2\n# an hour of thought", encoding="utf-8")
+        with pytest.raises(AnswerError, match="cannot be read"):
+            session.save("storage = [1, 2]")
+        assert "an hour of thought" in session.path.read_text("utf-8")
+
     def test_questions_run_out(self, here: Path) -> None:
         session = Session.start("09", here, seed=5)
         for _ in range(QUESTIONS):
@@ -348,7 +364,7 @@ class TestProgress:
         first = weakest(rows)
         assert first is not None and first["drill"] == "09_events"
         attempt = progress.start("10_other", 1)
-        progress.keep(attempt, grade(drill, 1, {}, human={"said": 2}), {})
+        progress.keep(attempt, grade(drill, 1, around(drill, 1, 3), human={"said": 2}), {})
         row = weakest(progress.rows([drill, other]))
         assert row is not None and (row["drill"], row["row"]) == ("10_other", "estimate")
         attempt = progress.start("10_other", 2)

@@ -88,7 +88,7 @@ def parse(text: str, fields: Sequence[Field]) -> dict[str, Any]:
       why: it has to be one of skew, noise
       do:  write for example: cause = "skew"
     """
-    found = _load(text)
+    found = load(text)
     known = {one.name: one for one in fields}
     values: dict[str, Any] = {}
     for name, value in found.items():
@@ -175,7 +175,8 @@ class _ItemError(ValueError):
         self.item = item
 
 
-def _load(text: str) -> dict[str, Any]:
+def load(text: str) -> dict[str, Any]:
+    """Answer text as TOML gives it, before it is held against the fields."""
     if len(text) > LONGEST:
         raise AnswerError(
             f"the answer has {len(text):,} characters", why=f"at most {LONGEST:,} are read", fix="answer in short"

@@ -109,7 +109,7 @@ def _score(drill: Drill, row: Row, seed: int, answer: Answer, human: Mapping[str
         return RowScore(row.id, row.title, points, points, told, human=True)
     empty = [name for name in row.needs if name not in answer.values]
     if empty:
-        return RowScore(row.id, row.title, 0, 0, f"you left {', '.join(empty)} empty")
+        return RowScore(row.id, row.title, 0, None, f"you left {', '.join(empty)} empty")
     found = drill.evidence(row, answer, seed)
     cap, why = helped.cap(row.id)
     points = min(found.points, cap)

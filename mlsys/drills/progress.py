@@ -128,16 +128,20 @@ class Progress:
         return Help(hints, dict(seen.fetchall()), revealed=bool(self.said(attempt, "show")))
 
     def keep(self, attempt: Attempt, card: Scorecard, intervals: Mapping[str, tuple[float, float, float]]) -> None:
-        """Keep a scorecard. The best points of a row stay; intervals count as they stood at the first check."""
+        """Keep a scorecard, but for rows without an answer: who has read no reason yet has a first check before them.
+
+        The best points of a row stay. Intervals count as they stood at the first check.
+        """
         now = self._now()
         with self._transaction() as sql:
             sql.execute("UPDATE attempts SET checked = ? WHERE id = ? AND checked IS NULL", (now, attempt.id))
-            for row, points in card.points.items():
-                sql.execute(
-                    "INSERT INTO scores VALUES (?, ?, ?, ?, ?) ON CONFLICT DO UPDATE "
-                    "SET points = MAX(points, excluded.points), at = excluded.at",
-                    (attempt.id, row, points, points, now),
-                )
+            for row in card.rows:
+                if row.earned is not None:
+                    sql.execute(
+                        "INSERT INTO scores VALUES (?, ?, ?, ?, ?) ON CONFLICT DO UPDATE "
+                        "SET points = MAX(points, excluded.points), at = excluded.at",
+                        (attempt.id, row.row, row.points, row.points, now),
+                    )
             for name, numbers in intervals.items():
                 sql.execute("INSERT OR IGNORE INTO intervals VALUES (?, ?, ?, ?, ?)", (attempt.id, name, *numbers))
             reply = " ".join(f"{row}={points}" for row, points in card.points.items())

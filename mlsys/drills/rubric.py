@@ -26,7 +26,8 @@ class Evidence:
 
 @dataclass(frozen=True)
 class RowScore:
-    """One row of a scorecard. `points` None: not scored yet, a human does that. `earned` is before the cap."""
+    """One row of a scorecard. `points` None: not scored yet, a human does that. `earned` is before the cap; None:
+    nothing was answered."""
 
     row: str
     title: str

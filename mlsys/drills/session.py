@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import json
 import secrets
-import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from mlsys.core import MlsysError, SystemClock
-from mlsys.drills.answer import AnswerError, dump, parse
+from mlsys.drills.answer import AnswerError, dump, load, parse
 from mlsys.drills.grading import QUESTIONS, Scorecard, grade, listen
 from mlsys.drills.progress import Attempt, Progress
 from mlsys.drills.source import Drill, Typed, fill, find
@@ -103,8 +102,11 @@ class Session:
 
     def answer(self) -> dict[str, Any]:
         """What stands in the answer file, validated."""
+        return parse(self._text(), self.drill.fields)
+
+    def _text(self) -> str:
         try:
-            return parse(self.path.read_text(encoding="utf-8"), self.drill.fields)
+            return self.path.read_text(encoding="utf-8")
         except FileNotFoundError:
             raise AnswerError(f"there is no {self.path.name} yet", why="it holds your answer",
                               fix=f"python start.py drill start {self.drill.name[:2]}") from None  # fmt: skip
@@ -113,11 +115,8 @@ class Session:
                               why="the answer is text", fix="save it as UTF-8") from None  # fmt: skip
 
     def raw(self) -> dict[str, Any]:
-        """What stands in the answer file, field by field, as TOML gives it; nothing, if it cannot be read."""
-        try:
-            return tomllib.loads(self.path.read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            return {}
+        """What stands in the answer file, field by field, as TOML gives it; raises `AnswerError` if it is no TOML."""
+        return load(self._text()) if self.path.exists() else {}
 
     def save(self, text: str) -> dict[str, Any]:
         """Put answer text into the file, if it can be read; returns the values of the whole file.
@@ -125,10 +124,10 @@ class Session:
         Fields that the text does not name stay as they are. What was there before stays in answer.toml.before.
         """
         parse(text, self.drill.fields)
-        named = tomllib.loads(text)
+        named = load(text)
         kept = dump({name: value for name, value in self.raw().items() if name not in named})
         if self.path.exists():
-            _write(self.path.with_name("answer.toml.before"), self.path.read_text(encoding="utf-8"))
+            _write(self.path.with_name("answer.toml.before"), self._text())
         _write(self.path, kept + text.lstrip("\n"))
         return self.answer()
 

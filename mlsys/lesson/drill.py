@@ -19,7 +19,7 @@ from IPython.display import Markdown, display
 from mlsys.analysis import practice, whiteboard
 from mlsys.analysis.reference import Table, table
 from mlsys.analysis.style import HouseFigure, png
-from mlsys.core import SystemClock
+from mlsys.core import MlsysError, SystemClock
 from mlsys.drills import Drill, drills
 from mlsys.drills.answer import dump, template
 from mlsys.drills.graph import Graph
@@ -104,25 +104,27 @@ class LessonDrill:
         for part, name in ((box, "text"), (picture, "picture"), (note, "note")):
             part.add_class(f"mlsys-board-{name}")
 
-        def draw() -> None:
+        def draw(told: str = "") -> None:
             try:
                 graph = Graph.parse(box.value)
             except ValueError as error:
                 note.value = html.escape(f"not saved: write {error}")
                 return
             picture.value = png(whiteboard.draw(graph))
-            note.value = f"{len(graph.boxes)} boxes, {len(graph.arrows)} arrows"
+            note.value = html.escape(f"{len(graph.boxes)} boxes, {len(graph.arrows)} arrows{told}")
 
         def typed(_: Any) -> None:
-            draw()
-            if "not saved" not in note.value:
+            told = ", saved"
+            try:
                 session.save(dump({field.name: box.value}))
-                note.value += ", saved"
+            except MlsysError as error:
+                told = f", not saved: {error.what}"
+            draw(told)
 
         draw()
         box.observe(typed, names="value")
-        drawn = whiteboard.ascii(Graph.parse(text)) or "No arrows yet. Without widgets, draw in the answer cell."
-        show_widget(ipywidgets.VBox([box, note, picture]), drawn)
+        still = text.strip() or "No arrows yet. Without widgets, draw in the answer cell."
+        show_widget(ipywidgets.VBox([box, note, picture]), still)
 
     def stopwatch(self, minutes: float = 2.0) -> None:
         """A clock for what is spoken; it runs in the browser. Its value is in seconds."""
