@@ -88,6 +88,13 @@ class TestAnswer:
         shown = error.fix.removeprefix("write for example: ")
         assert name in parse(shown, FIELDS)
 
+    @pytest.mark.parametrize("value", ["0", "11", "2.5"])
+    def test_a_number_that_cannot_be_is_refused(self, value: str) -> None:
+        day = Field("day", "number", "When?", 3, at_least=1, at_most=10, whole=True)
+        with pytest.raises(AnswerError, match="a whole number, at least 1, at most 10"):
+            parse(f"day = {value}", [day])
+        assert parse("day = 10", [day]) == {"day": 10}
+
     def test_the_line_of_an_item_is_its_own(self) -> None:
         text = 'why = """\nclaims = none\n"""\nclaims = [\n  {box = "store", day = 1},\n  {box = "shop", day = 2},\n]\n'
         with pytest.raises(AnswerError, match=r"line 6: claims, item 2,"):
@@ -266,7 +273,9 @@ class TestSession:
         session.save(text(right))
         assert session.check().points == {"estimate": 2, "log": 3}, "who has read the reason gets two"
         session.score({"said": 3})
-        assert session.check().points == {"estimate": 2, "log": 3, "said": 3}
+        card = session.check()
+        assert card.points == {"estimate": 2, "log": 3, "said": 3}
+        assert card.level == "E5" and "another seed" in verdict(card), "no E6 by reading reasons"
         kinds = session.progress.transcript(session.attempt)["kind"].tolist()
         assert kinds == ["ask", "check", "check", "score", "check"]
         kept = session.progress.intervals().set_index("name")["low"]
@@ -299,7 +308,8 @@ class TestSession:
         assert session.check().points["estimate"] == 2
         session.typed("reference")
         other = Session.start("09", here, seed=5, new=True)
-        assert other.check().points["estimate"] == 2, "what you earned before you looked stays"
+        card = other.check()
+        assert card.points == {"estimate": 2, "log": 3}, "what you earned before you looked stays"
         with pytest.raises(MlsysError, match="no more hints"):
             other.hint("estimate")
 
@@ -332,10 +342,13 @@ class TestSession:
 
     def test_questions_run_out(self, here: Path) -> None:
         session = Session.start("09", here, seed=5)
-        for _ in range(QUESTIONS):
+        told = session.ask("How many posts are shown?")
+        assert session.ask("And again, how many posts?") == told and session.questions_left == QUESTIONS - 1
+        for _ in range(QUESTIONS - 1):
             session.ask("Is it raining?")
+        assert session.ask("How many posts are shown?") == told
         with pytest.raises(MlsysError, match=f"asked {QUESTIONS} questions"):
-            session.ask("How many posts are shown?")
+            session.ask("Is it raining?")
 
     def test_errors_say_what_to_do(self, here: Path) -> None:
         with pytest.raises(MlsysError, match="has not been started"):

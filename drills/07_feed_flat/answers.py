@@ -110,8 +110,22 @@ def samples(variant: Variant) -> dict[str, Typed]:
     e5 = dict(best.values) | {"ruled_out": best.values["ruled_out"][:1], "true_lift": wide, "bottleneck": part}
     e4 = e5 | {"cause": "label_delay", "decision": "wait_for_labels", "mde": found["mde"] / math.sqrt(shown["deff"]),
                "fits": 0.7 * shown["candidates"], "alert": "value_drop"}  # fmt: skip
+    e4["mde"] = round(e4["mde"], 2)
+    why, what = found["cause"].replace("_", " "), DECISION[found["cause"]].replace("_", " ")
+    e4["pitch"] = (
+        f"So, the AUC is up by {shown['auc_gain']:.3f}, that is a lot, and the champion has been there for long. The "
+        "labels come late, I think it is the labels. Maybe we wait and look again."
+    )
+    e5["pitch"] = (
+        f"{what}. The reason is {why}: the lift we saw is {found['lift']:+.1f} %, and the test could have seen "
+        f"{found['mde']:.1f} %."
+    )
+    e6 = dict(best.values) | {
+        "pitch": f"{e5['pitch']} Below {found['pays']:.1f} % it does not pay for its cost; above, I change my mind. "
+        "I own the next step and report in a week. What did I miss?"
+    }
     return {
         "E4": Typed(e4, ["How long is the label delay?"], human={"communication": 1}),
         "E5": Typed(e5, [ASKED[0], ASKED[1], ASKED[3]], human={"communication": 2}),
-        "E6": Typed(best.values, best.questions, human={"communication": 3}),
+        "E6": Typed(e6, best.questions, human={"communication": 3}),
     }

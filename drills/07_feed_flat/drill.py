@@ -145,7 +145,8 @@ def systems(answer: Answer, variant: Variant) -> Evidence:
     if abs(ratio - 1) > 0.05:
         fixed = number(parts["recall"] + parts["feature_read"])
         reason = f"{number(answer['fits'])} candidates are {ratio:.2f} of what fits: {fixed} ms do not shrink with them"
-        return Evidence(int(abs(ratio - 1) <= 0.15), reason)
+        everything = abs(answer["fits"] / (0.7 * variant.shown["candidates"]) - 1) < 0.02
+        return Evidence(int(0.5 <= ratio <= 2 and not everything), reason)
     named = parts[answer["bottleneck"]] == max(parts.values())
     part, whole = number(parts[answer["bottleneck"]]), number(sum(parts.values()))
     reason = f"{number(answer['fits'])} candidates fit; {answer['bottleneck']} then takes {part} of {whole} ms"

@@ -143,7 +143,7 @@ def _start(arguments: Namespace) -> int:
         print(f"Data:    {', '.join(f'{one}.csv' for one in tables)} in {session.folder}")
     print(f"Answer:  {session.path}")
     if session.drill.facts:
-        print(f'Ask:     {SELF} ask {name[:2]} "..."')
+        print(f'Ask:     {SELF} ask {name[:2]} "..."   ({session.questions_left} questions)')
     print(f"Check:   {SELF} check {name[:2]}")
     print(f"Clock:   {session.clock}   (the same in JupyterLab: drills/{copy.name})")
     return 0
@@ -151,7 +151,7 @@ def _start(arguments: Namespace) -> int:
 
 def _ask(arguments: Namespace) -> int:
     session = Session.resume(arguments.number, arguments.folder)
-    print(session.ask(" ".join(arguments.question)))
+    print(f"{session.ask(' '.join(arguments.question))}   [{session.questions_left} more questions]")
     return 0
 
 

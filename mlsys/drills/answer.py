@@ -40,6 +40,7 @@ class Field:
     asks : the question, one line.
     example : a value that passes validation; it need not be right.
     unit : of a number or an interval.
+    at_least, at_most, whole : what a number has to be, beyond being one.
     """
 
     name: str
@@ -49,6 +50,9 @@ class Field:
     options: tuple[str, ...] = ()
     columns: Mapping[str, Sequence[str]] = field(default_factory=dict)
     unit: str = ""
+    at_least: float = -math.inf
+    at_most: float = math.inf
+    whole: bool = False
 
     def read(self, value: Any) -> Any:
         """The value as checks get it; raises `ValueError` saying what it has to be."""
@@ -187,7 +191,7 @@ def load(text: str) -> dict[str, Any]:
         raise AnswerError(
             f"the answer cannot be read: {error}",
             why='it is TOML: name = value, where a text stands in "quotes" and a list in [brackets]',
-            fix='mend that line; write for example: cause = "skew"   or   lift = [0.5, 2]',
+            fix='mend that line; write for example: reason = "a text", share = 3.5, range = [1, 2.5]',
         ) from None
 
 
@@ -249,8 +253,13 @@ def _number(one: Field, value: Any) -> float:
     try:
         if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(float(value)):
             raise OverflowError
+        if not one.at_least <= value <= one.at_most or (one.whole and value != round(value)):
+            raise OverflowError
     except OverflowError:
-        raise ValueError(f"a number{', in ' + one.unit if one.unit else ''}") from None
+        limits = [f"at least {one.at_least:g}"] if one.at_least > -math.inf else []
+        limits += [f"at most {one.at_most:g}"] if one.at_most < math.inf else []
+        kind = f"a {'whole ' if one.whole else ''}number{', in ' + one.unit if one.unit else ''}"
+        raise ValueError(", ".join([kind, *limits])) from None
     return float(value)
 
 

@@ -12,8 +12,8 @@ from mlsys.drills.answer import Answer
 from mlsys.drills.rubric import RowScore, level
 from mlsys.drills.source import Drill, Fact, Row
 
-QUESTIONS = 8
-"""An interviewer answers so many clarifying questions; then time is up."""
+QUESTIONS = 12
+"""An interviewer answers so many clarifying questions; what was told already is told again for free."""
 
 WORDS = 30
 """A question of more words is a speech."""
@@ -29,13 +29,19 @@ class Scorecard:
 
     @property
     def level(self) -> str:
-        """E4, E5 or E6 over all rows that have been scored."""
-        return level([row.points for row in self.rows if row.points is not None])
+        """E4, E5 or E6 over all rows that have been scored; with a row raised after its reason was read, E5 at most."""
+        found = level([row.points for row in self.rows if row.points is not None])
+        return "E5" if found == "E6" and self.raised else found
 
     @property
     def open(self) -> tuple[str, ...]:
         """Rows that a human has yet to score."""
         return tuple(row.row for row in self.rows if row.points is None)
+
+    @property
+    def raised(self) -> tuple[str, ...]:
+        """Rows that have more points than at their first check."""
+        return tuple(row.row for row in self.rows if row.raised)
 
     @property
     def points(self) -> dict[str, int]:
@@ -45,18 +51,19 @@ class Scorecard:
 
 @dataclass(frozen=True)
 class Help:
-    """What the candidate had: hints by row; rows whose reason was read before, and the points they had then; whether
-    the reference was shown."""
+    """What the candidate had: hints by row; rows whose reason was read before, with the points they had then, and the
+    points that are kept; whether the reference was shown."""
 
     hints: Mapping[str, int] = field(default_factory=dict)
     seen: Mapping[str, int] = field(default_factory=dict)
+    kept: Mapping[str, int] = field(default_factory=dict)
     revealed: bool = False
 
     def cap(self, row: str) -> tuple[int, str]:
         """The most a row can have now, and why."""
         used = self.hints.get(row, 0)
         if self.revealed:
-            return self.seen.get(row, 0), "the reference of this seed was shown; start another seed"
+            return self.kept.get(row, 0), "the reference of this seed was shown; start another seed"
         if used:
             return max(1, 3 - used), f"{used} hint{'s' * (used > 1)} used"
         if row in self.seen and self.seen[row] < 3:
@@ -114,4 +121,5 @@ def _score(drill: Drill, row: Row, seed: int, answer: Answer, human: Mapping[str
     cap, why = helped.cap(row.id)
     points = min(found.points, cap)
     reason = found.reason + (f" (capped at {cap}: {why})" if points < found.points else "")
-    return RowScore(row.id, row.title, points, found.points, reason)
+    raised = row.id in helped.seen and points > helped.seen[row.id]
+    return RowScore(row.id, row.title, points, found.points, reason, raised=raised)

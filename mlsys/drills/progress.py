@@ -121,11 +121,12 @@ class Progress:
         for row, _ in self.said(attempt, "hint"):
             hints[row] = hints.get(row, 0) + 1
         seen = self._connection.execute(
-            "SELECT row, MAX(first) FROM scores JOIN attempts ON attempt = id "
+            "SELECT row, MAX(first), MAX(points) FROM scores JOIN attempts ON attempt = id "
             "WHERE drill = ? AND seed = ? GROUP BY row",
             (attempt.drill, attempt.seed),
-        )
-        return Help(hints, dict(seen.fetchall()), revealed=bool(self.said(attempt, "show")))
+        ).fetchall()
+        first, kept = ({row[0]: row[i] for row in seen} for i in (1, 2))
+        return Help(hints, first, kept, revealed=bool(self.said(attempt, "show")))
 
     def keep(self, attempt: Attempt, card: Scorecard, intervals: Mapping[str, tuple[float, float, float]]) -> None:
         """Keep a scorecard, but for rows without an answer: who has read no reason yet has a first check before them.

@@ -141,7 +141,7 @@ def _everything(one: Field, reference: Any) -> Any:
     if one.kind == "choices":
         return list(one.options)
     if one.kind == "number":
-        return 1.0
+        return min(max(1.0, one.at_least), one.at_most)
     if one.kind == "interval":
         return [1e-9, 1e15]
     if one.kind == "rows":
@@ -164,7 +164,8 @@ def _guess(one: Field, reference: Any, rng: np.random.Generator) -> Any:
     if one.kind == "choices":
         return [str(name) for name in rng.choice(one.options, min(len(reference), len(one.options)), replace=False)]
     if one.kind == "number":
-        return float(reference * 10 ** rng.uniform(-1, 1))
+        value = min(max(float(reference * 10 ** rng.uniform(-1, 1)), one.at_least), one.at_most)
+        return round(value) if one.whole else value
     if one.kind == "interval":
         width = reference[1] - reference[0]
         low = reference[0] + width * rng.uniform(-10, 10)

@@ -46,6 +46,8 @@ def verdict(card: Scorecard) -> str:
     so_far = f" so far; a human has yet to score {', '.join(card.open)}" if card.open else ""
     if locked:
         why = f"E5 needs 2 points in every row; below are {', '.join(locked)}"
+    elif card.raised:
+        why = f"raised after the reason was read: {', '.join(card.raised)}; E6 takes another seed"
     elif card.level == "E5":
         why = f"E6 needs 3 points in half of the rows; they are {threes} of {len(scored)}"
     else:

@@ -27,7 +27,7 @@ class Evidence:
 @dataclass(frozen=True)
 class RowScore:
     """One row of a scorecard. `points` None: not scored yet, a human does that. `earned` is before the cap; None:
-    nothing was answered."""
+    nothing was answered. `raised`: it has more than at its first check."""
 
     row: str
     title: str
@@ -35,6 +35,7 @@ class RowScore:
     earned: int | None
     reason: str
     human: bool = False
+    raised: bool = False
 
     @property
     def unlocked(self) -> bool:

@@ -66,17 +66,24 @@ class Session:
 
     def ask(self, question: str) -> str:
         """The interviewer's answer to one clarifying question; it is kept in the transcript."""
-        asked = self.progress.said(self.attempt, "ask")
-        if len(asked) >= QUESTIONS:
+        fact = listen(self.drill, question)
+        reply = self._filled(fact.text) if fact else NO_FACT
+        told = [one for _, one in self.progress.said(self.attempt, "ask")]
+        if fact and reply in told:
+            return reply
+        if len(told) >= QUESTIONS:
             raise MlsysError(
                 f"you have asked {QUESTIONS} questions",
                 why="an interviewer moves on",
                 fix="assume the rest, and say so",
             )
-        fact = listen(self.drill, question)
-        reply = self._filled(fact.text) if fact else NO_FACT
         self.progress.say(self.attempt, "ask", question, reply)
         return reply
+
+    @property
+    def questions_left(self) -> int:
+        """How many more the interviewer answers."""
+        return QUESTIONS - len(self.progress.said(self.attempt, "ask"))
 
     def asked(self) -> list[str]:
         """Ids of the facts that questions have released."""
@@ -156,7 +163,7 @@ class Session:
         for row, given in points.items():
             if row not in human or given not in range(4):
                 raise MlsysError(
-                    f"{row}={given} cannot be given",
+                    f"{row}={given} cannot be given" if row in human else f"{row} is no row that a human scores",
                     why=f"a human scores {', '.join(human) or 'no row of this drill'}, with 0, 1, 2 or 3; "
                     "machine rows are earned by evidence",
                     fix=f"{human[0]}=2" if human else "leave it to check",

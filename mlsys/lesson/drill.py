@@ -61,7 +61,7 @@ class LessonDrill:
 
     def ask(self, question: str) -> None:
         """Put one clarifying question, as you would say it."""
-        print(self._session.ask(question))
+        print(f"{self._session.ask(question)}   [{self._session.questions_left} more questions]")
 
     def hint(self, row: str) -> None:
         """A hint for a row; it caps the row at 2, a second one at 1."""
@@ -165,7 +165,7 @@ def notebook(drill: Drill) -> bytes:
     ]
     if drill.facts:
         cells += [_text("Ask what you need to know, one thing at a time. Some of it comes only if asked for."),
-                  _code('drill.ask("May I ask you something?")')]  # fmt: skip
+                  _code('drill.ask("How many questions may I ask?")')]  # fmt: skip
     if drill.kind == "spoken":
         cells.append(_code("drill.stopwatch()"))
     if board:
