@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from mlsys.core import MlsysError, VirtualClock
@@ -126,6 +126,7 @@ class TestAnswer:
         st.lists(st.sampled_from(["drop", "rise", "nothing"]), unique=True, min_size=1),
     )
     @settings(max_examples=100, deadline=None)
+    @example(why='""', lift=[0.0, 1.0], seen=["drop"])
     def test_dump_and_parse_are_inverse(self, why: str, lift: list[float], seen: list[str]) -> None:
         values = {"why": f'{why}\n"""{why}\\', "lift": lift, "seen": seen}
         found = parse(dump(values), FIELDS)
@@ -143,6 +144,9 @@ class TestGraph:
         assert board.after("a") == {"b"} and board.before("a") == {"e", "f"}
 
     def test_renaming_merges_what_is_one_box(self) -> None:
+        assert Graph.parse("c <- b <- a: x") == Graph.parse("a -> b -> c: x")
+        with pytest.raises(ValueError, match="write two lines"):
+            Graph.parse("a -> b <- c")
         board = Graph.parse("model server -> log\nserver -> cache").renamed(lambda name: name.split()[-1])
         assert board.after("server") == {"log", "cache"}
 

@@ -63,6 +63,35 @@ observability -> reports
 last good snapshot -> inference: defaults
 orchestration -> inference: revert the model
 """
+SPOKEN = """
+Events -> Event log -> data validation
+data validation -> feature pipeline: good rows only
+data validation -> monitoring: bad rows, counted
+feature pipeline -> feature store: one definition for both paths
+feature store -> model training: as of the label's time
+feature store -> model server: as of now
+model training -> model evaluation -> model registry -> model server
+model server -> event log: what was shown, where, and by which model
+model server -> monitoring: latency, rung, score
+monitoring -> orchestration: retrain when it drifts
+orchestration -> model training
+snapshot -> model server: default features when the store is down
+model registry -> model server: rollback to the champion before
+analysis <- monitoring
+configuration -> model server
+resource management -> model server
+"""
+BACKWARDS = """
+reporting <- monitoring <- model server
+model server <- model registry: serve, or roll back
+model server <- feature store
+model server <- cache: fall back
+model registry <- evaluation <- training <- feature store <- feature extraction <- validation <- event log
+event log <- model server: impressions and actions
+training <- scheduler <- monitoring
+model server <- config
+model server <- autoscaling
+"""
 NO_LOOP = TERSE.replace("model server -> logs: impressions\n", "")
 PIPELINE = "data -> features -> model -> server"
 EVERYTHING = "\n".join(f"{a.name} -> {b.name}" for a, b in itertools.permutations(COMPONENTS, 2))
@@ -77,7 +106,7 @@ def points(board: str) -> dict[str, int]:
     ).points
 
 
-@pytest.mark.parametrize("board", [TERSE, WITH_USERS, TOP_DOWN])
+@pytest.mark.parametrize("board", [TERSE, WITH_USERS, TOP_DOWN, SPOKEN, BACKWARDS])
 def test_a_complete_board_passes_in_whoever_s_words(board: str) -> None:
     found = points(board)
     assert min(found.values()) >= 2 and sum(found.values()) >= 13, found

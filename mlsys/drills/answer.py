@@ -142,7 +142,7 @@ def toml(value: Any, *, wide: bool = False) -> str:
             return "[\n" + "".join(f"  {toml(one)},\n" for one in value) + "]"
         return "[" + ", ".join(toml(one) for one in value) + "]"
     if isinstance(value, str) and wide and "\n" in value:
-        return '"""\n' + value.replace("\\", "\\\\").replace('"""', '\\"""').strip("\n") + '\n"""'
+        return '"""\n' + value.replace("\\", "\\\\").replace('""', '"\\"').strip("\n") + '\n"""'
     return json.dumps(value, ensure_ascii=False)
 
 

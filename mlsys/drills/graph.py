@@ -35,7 +35,7 @@ class Graph:
 
     @classmethod
     def parse(cls, text: str) -> Graph:
-        """Read lines `a -> b: what`, `a -> b -> c` or `a, b -> c`; # starts a comment. Raises `ValueError`."""
+        """Read lines `a -> b: what`, `a -> b -> c`, `b <- a`, `a, b -> c`; # starts a comment. Raises `ValueError`."""
         arrows: list[Arrow] = []
         names: list[str] = []
         for number, line in enumerate(text.splitlines(), 1):
@@ -43,8 +43,14 @@ class Graph:
             if not drawn:
                 continue
             # The label stands behind the last box, so a colon before an arrow belongs to nothing.
-            path, _, what = drawn.partition(":") if "->" not in drawn.rpartition(":")[2] else (drawn, "", "")
-            ends = [[_name(box) for box in side.split(",")] for side in re.split(r"-+>", path)]
+            ends_in_label = not re.search("->|<-", drawn.rpartition(":")[2])
+            path, _, what = drawn.partition(":") if ends_in_label else (drawn, "", "")
+            if "<-" in path and "->" in path:
+                raise ValueError(f"arrows of one direction on a line; line {number} of the board, {line.strip()!r}, "
+                                 "has both: write two lines")  # fmt: skip
+            ends = [[_name(box) for box in side.split(",")] for side in re.split("-+>|<-+", path)]
+            if "<-" in path:
+                ends.reverse()
             if not all(name for side in ends for name in side):
                 raise ValueError(f"lines like 'feature store -> server: online features'; line {number} of the board, "
                                  f"{line.strip()!r}, has an arrow without a box")  # fmt: skip
