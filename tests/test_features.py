@@ -10,7 +10,9 @@ from mlsys import FeatureStore
 from mlsys.core import ACTIONS, UNKNOWN_ID, MlsysError
 from mlsys.features import Aggregation, Entity, FeatureService, FeatureView, Status
 from mlsys.features.definitions import feed_views
+from mlsys.features.offline import PointInTimeView
 from mlsys.features.online import StoreUnavailable
+from mlsys.features.streaming import StreamingView
 from mlsys.world.noise import NoiseWorld
 
 START = np.datetime64("2026-01-01", "us")
@@ -27,6 +29,13 @@ VIEW = FeatureView(
         Aggregation("slots", "sum", column="position", window_days=2 / 24),
         Aggregation("recent_rate", "mean", column="action", equals="like", window_days=3 / 24),
         Aggregation("posts", "distinct", column="post_id"),
+        Aggregation("recent_posts", "distinct", column="post_id", window_days=4 / 24),
+        Aggregation("best", "max", column="position"),
+        Aggregation("recent_worst", "min", column="position", window_days=3 / 24),
+        Aggregation("last_slot", "last", column="position", window_days=4 / 24),
+        Aggregation("last_liked", "last", column="action", equals="like"),
+        Aggregation("hours_since_like", "time_since", column="action", equals="like"),
+        Aggregation("hours_since", "time_since", window_days=2 / 24),
     ),
     ttl_days=6 / 24,
 )
@@ -62,8 +71,10 @@ def by_hand(events: pd.DataFrame, user: int, at: np.datetime64) -> list[float]:
     """The definitions of VIEW, read off row by row."""
     known = events[(events["user_id"] == user) & (events["arrival_time"] < at)]
     if user == UNKNOWN_ID or not len(known) or at - known["arrival_time"].max() > 6 * HOUR:
-        return [np.nan] * 7
-    acted = known[known["action"].notna()]
+        return [np.nan] * len(VIEW.aggregations)
+    known = known.sort_values(["event_time", "arrival_time", "event_id"])
+    acted, four = known[known["action"].notna()], known[known["event_time"] >= at - 4 * HOUR]
+    liked = acted[acted["action"] == "like"]
     two, three = known[known["event_time"] >= at - 2 * HOUR], acted[acted["event_time"] >= at - 3 * HOUR]
     return [
         len(known),
@@ -73,6 +84,13 @@ def by_hand(events: pd.DataFrame, user: int, at: np.datetime64) -> list[float]:
         two["position"].sum(),
         (three["action"] == "like").mean() if len(three) else np.nan,
         known["post_id"].nunique(),
+        four["post_id"].nunique(),
+        known["position"].max(),
+        known.loc[known["event_time"] >= at - 3 * HOUR, "position"].min(),
+        four["position"].iloc[-1] if len(four) else np.nan,
+        float(acted["action"].iloc[-1] == "like") if len(acted) else np.nan,
+        (at - liked["event_time"].iloc[-1]) / HOUR if len(liked) else np.nan,
+        (at - two["event_time"].iloc[-1]) / HOUR if len(two) else np.nan,
     ]
 
 
@@ -100,7 +118,7 @@ def test_offline_equals_the_definition_read_by_hand(rows, questions) -> None:  #
     assert len(got) == len(asked)
     want = [by_hand(events, u, START + h * HOUR) for u, h in questions]
     np.testing.assert_allclose(
-        got[list(VIEW.refs)].to_numpy(np.float64), np.array(want).reshape(len(questions), 7), rtol=1e-6
+        got[list(VIEW.refs)].to_numpy(np.float64), np.array(want).reshape(len(questions), len(VIEW.refs)), rtol=1e-6
     )
 
 
@@ -114,6 +132,39 @@ def test_online_equals_offline_to_the_bit(rows, hour) -> None:  # type: ignore[n
     offline = store.get_historical_features(pd.DataFrame({"user_id": users, "event_time": at}), list(VIEW.refs))
     np.testing.assert_array_equal(online.values, offline[list(VIEW.refs)].to_numpy(np.float32))
     assert ((online.status == Status.PRESENT) == ~np.isnan(online.values)).all()
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.lists(row, min_size=1, max_size=25), st.lists(st.integers(0, 20), min_size=1, max_size=6).map(sorted))
+def test_streaming_equals_offline_at_every_stop(rows, stops) -> None:  # type: ignore[no-untyped-def]
+    events, view, before = frame(rows), StreamingView(VIEW), np.datetime64(0, "us")
+    offline, users = PointInTimeView(VIEW, events), np.array([UNKNOWN_ID, 1, 2, 3, 99])
+    held = {user: np.full(len(VIEW.refs), np.nan) for user in users.tolist()}
+    for hour in stops:
+        at = START + hour * HOUR
+        arrived = (events["arrival_time"] >= before) & (events["arrival_time"] < at)
+        changed, before = view.update(events[arrived], at), at
+        values, newest = view.values(users)
+        want, want_newest = offline.values(users, np.full(5, at.astype(np.int64)))
+        np.testing.assert_allclose(values, want, rtol=1e-6)
+        np.testing.assert_array_equal(newest, want_newest)
+        ages = [i for i, a in enumerate(VIEW.aggregations) if a.operation == "time_since"]
+        for user, found in zip(users.tolist(), np.delete(values, ages, axis=1), strict=True):
+            same = np.array_equal(np.delete(held[user], ages), found, equal_nan=True)
+            assert same or user in changed  # Nothing changes that is not reported.
+        held = dict(zip(users.tolist(), values, strict=True))
+
+
+def test_a_stream_takes_every_event_once_and_in_order() -> None:
+    view, events = StreamingView(VIEW), frame([(1, 1, "like", 5, 0, 1)])
+    with pytest.raises(MlsysError, match="in order of arrival") as raised:
+        view.update(events, START + 5 * HOUR)
+    assert raised.value.rows["event_id"].tolist() == [0]
+    view.update(events, START + 6 * HOUR)
+    with pytest.raises(MlsysError, match="stands at"):
+        view.update(events, START + 7 * HOUR)
+    with pytest.raises(MlsysError, match="stands at"):
+        view.update(events.head(0), START)
 
 
 def test_a_row_never_sees_itself_nor_its_twin_of_the_same_instant() -> None:
@@ -179,7 +230,7 @@ def test_feature_order_is_the_asked_one_across_views() -> None:
         (lambda s: (s.materialize(START), s.get_online_features(["user:likes"], {}, START)), "lacks 'user_id'"),
         (lambda s: Aggregation("x", "median", column="action"), "median"),
         (lambda s: Aggregation("x", "sum"), "column"),
-        (lambda s: Aggregation("x", "distinct", column="post_id", window_days=1), "distinct"),
+        (lambda s: Aggregation("x", "count", window_days=0), "window_days"),
     ],
 )
 def test_errors_name_what_is_wrong_and_what_to_do(act, says) -> None:  # type: ignore[no-untyped-def]

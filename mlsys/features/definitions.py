@@ -12,10 +12,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 
-from mlsys.core import MlsysError
+from mlsys.core import UNKNOWN_ID, MlsysError, SchemaError
 
-OPERATIONS = ("count", "sum", "mean", "distinct")
+OPERATIONS = ("count", "sum", "mean", "min", "max", "last", "distinct", "time_since")
 
 
 @dataclass(frozen=True)
@@ -33,9 +34,10 @@ class Aggregation:
     Parameters
     ----------
     name : the feature's name.
-    operation : `count`, `sum`, `mean` or `distinct`.
-    column : event column it reads; rows where it is null do not take part. `count` may go without.
-    equals : turns the column into 0/1: is it this value?
+    operation : `count`, `sum`, `mean`, `min`, `max`, `last` (of the newest event_time; ties: the one that arrived
+        later, then the higher event_id), `distinct` values, or `time_since` the newest event, in hours.
+    column : event column it reads; rows where it is null do not take part. `count` and `time_since` may go without.
+    equals : turns the column into 0/1: is it this value? For `time_since`, only such rows take part.
     window_days : only events of the last so many days count, `event_time >= t - window`. None: all events.
     """
 
@@ -52,18 +54,57 @@ class Aggregation:
                 why=f"a feature is one of {', '.join(OPERATIONS)}",
                 fix="choose one of these",
             )
-        if self.column is None and self.operation != "count":
+        if self.column is None and self.operation not in ("count", "time_since"):
             raise MlsysError(
                 f"feature {self.name!r} does not name a column",
-                why=f"only 'count' works without one, not {self.operation!r}",
+                why=f"only 'count' and 'time_since' work without one, not {self.operation!r}",
                 fix='add column="..."',
             )
-        if self.operation == "distinct" and self.window_days is not None:
+        if self.window_days is not None and not self.window_days > 0:
             raise MlsysError(
-                f"feature {self.name!r} is a windowed distinct count",
-                why="a distinct count over a sliding window is not a difference of two prefix sums",
-                fix="drop window_days, or use 'count'",
+                f"feature {self.name!r} has window_days={self.window_days}",
+                why="such a window holds no event",
+                fix="pass a number above 0, or None for all events",
             )
+
+    @property
+    def window(self) -> int | None:
+        """The window in microseconds."""
+        return None if self.window_days is None else round(self.window_days * 86_400e6)
+
+    def inputs(self, events: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
+        """The aggregated values, float64 (n,), and which rows take part, bool (n,). One function for all executions.
+
+        For `distinct` the values number the column's distinct values.
+        """
+        if self.column is None:
+            return np.ones(len(events)), np.ones(len(events), bool)
+        if self.column not in events.columns:
+            raise SchemaError(
+                f"feature {self.name!r} reads {self.column!r}, which the events do not have",
+                why=f"they have {', '.join(map(str, events.columns))}",
+                fix="mend the feature's definition, or map the column at ingestion",
+            )
+        column = events[self.column]
+        use = column.notna().to_numpy().copy()
+        if self.column.endswith("_id"):
+            use &= (column != UNKNOWN_ID).to_numpy()
+        if self.equals is not None:
+            value = (column == self.equals).to_numpy(dtype=np.float64, na_value=0.0)
+            return value, use & (value > 0) if self.operation == "time_since" else use
+        if self.operation == "distinct":
+            return pd.factorize(column)[0].astype(np.float64), use
+        if self.operation in ("count", "time_since"):
+            return use.astype(np.float64), use
+        value = column.to_numpy(dtype=np.float64, na_value=0.0)
+        if not np.isfinite(value).all():
+            raise SchemaError(
+                f"column {self.column!r} has infinite values",
+                why="one of them would spoil the sums of every entity after it",
+                fix="quarantine those rows: verify(events, [in_range(...)])",
+                rows=events[~np.isfinite(value)],
+            )
+        return value, use
 
 
 @dataclass(frozen=True)

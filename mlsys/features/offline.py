@@ -1,18 +1,17 @@
 """Point-in-time aggregates: what did we know about this entity at that instant?
 
-The kernel sorts events once by (entity, time) and keeps prefix sums. A question "(entity, t)" is then one binary
-search and one subtraction: n log n for any number of questions and any window.
-
 An event counts for a question at time t when it
 
 - had **arrived** before t: `arrival_time < t`, strictly, so a row never sees itself or its twin of the same instant;
 - is recent enough: `event_time >= t - window`.
 
-The two conditions read two clocks, yet the sum splits into two one-clock sums. Leave out events that took as long
-to arrive as the window is long: they were never countable. For all others "event_time < t - window" implies
-"arrival_time < t", so
+So every event is alive from its arrival to `event_time + window`, and a feature is a summary of what is alive at t.
+An event that took as long to arrive as the window is long never was. With that, two clocks are no harder than one:
 
-    sum(window) = sum(arrival_time < t) - sum(event_time < t - window).
+- sums: what has entered minus what has left, two prefix sums; a mean is two sums
+- `distinct`: the lives of equal values are merged first, then it is a count
+- `last`, `time_since`: the newest event among those that arrived, if it is still alive
+- `min`, `max`: a staircase (`mlsys.features.timeline`)
 
 Precision: sums are float64 over all entities, so counts are exact and an amount is good to about 1e-16 of the grand
 total; features leave as float32, exact for integers up to 2^24.
@@ -23,82 +22,39 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from mlsys.core import UNKNOWN_ID, SchemaError, microseconds
+from mlsys.core import UNKNOWN_ID, microseconds
 from mlsys.features.definitions import Aggregation, FeatureView
+from mlsys.features.timeline import Staircase, Timeline
 
-DAY = 86_400_000_000
 NEVER = np.iinfo(np.int64).min // 2
 """An arrival time before all others, in microseconds."""
 
-
-class Timeline:
-    """Columns of numbers for many entities, in time order, ready for prefix sums.
-
-    Parameters
-    ----------
-    entity : int64 (n,). time : int64 microseconds (n,). columns : float64 (n, k).
-    """
-
-    def __init__(self, entity: np.ndarray, time: np.ndarray, columns: np.ndarray) -> None:
-        order = _by_entity_and_time(entity, time)
-        entity, self.time = entity[order], time[order]
-        new = np.append(True, entity[1:] != entity[:-1])[: len(entity)]
-        self._first = np.append(np.flatnonzero(new), len(entity))
-        self.ids = entity[self._first[:-1]]
-        self._ticks: np.ndarray | None = None
-        self._start, self._span = (int(time.min()), int(np.ptp(time)) + 2) if len(time) else (0, 2)
-        if len(self.ids) * self._span >= 2**62:  # a key would overflow int64: number the distinct times instead
-            ticks = np.sort(time)
-            self._ticks = ticks[np.append(True, ticks[1:] != ticks[:-1])]
-            self._span = len(self._ticks) + 1
-        self._key = (np.cumsum(new) - 1) * self._span + self._tick(self.time)
-        self._prefix = np.zeros((len(entity) + 1, columns.shape[1]))
-        np.cumsum(columns[order], axis=0, out=self._prefix[1:])
-
-    def before(self, entity: np.ndarray, time: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """(start, stop) positions of each entity's events with time < `time`; equal where there is none."""
-        if not len(self.ids):
-            return np.zeros(len(entity), np.int64), np.zeros(len(entity), np.int64)
-        code = np.minimum(np.searchsorted(self.ids, entity), len(self.ids) - 1)
-        start = self._first[code]
-        stop = np.searchsorted(self._key, code * self._span + self._tick(time))
-        return start, np.where(self.ids[code] == entity, stop, start)
-
-    def _tick(self, time: np.ndarray) -> np.ndarray:
-        """A time as a number below `_span`, in order; all instants after the last event are one."""
-        if self._ticks is None:
-            return np.asarray(np.clip(time - self._start, 0, self._span - 1))
-        return np.asarray(np.searchsorted(self._ticks, time))
-
-    def total(self, start: np.ndarray, stop: np.ndarray) -> np.ndarray:
-        """Sums of every column over positions start to stop, float64 (questions, k)."""
-        return np.asarray(self._prefix[stop] - self._prefix[start])
-
-
-def _by_entity_and_time(entity: np.ndarray, time: np.ndarray) -> np.ndarray:
-    """`np.lexsort((time, entity))`. Logs come almost in order of time, and few entities sort by radix: 2-3x faster."""
-    if not len(entity) or np.ptp(entity) >= 2**16:
-        return np.lexsort((time, entity))
-    order = np.argsort(time, kind="stable")
-    return np.asarray(order[np.argsort((entity - entity.min()).astype(np.uint16)[order], kind="stable")])
+HOUR = 3.6e9
 
 
 class PointInTimeView:
-    """One `FeatureView` over a fixed set of events; answers (entity, t) questions for all its features."""
+    """One `FeatureView` over a fixed set of events (no event_id twice); answers (entity, t) for all its features."""
 
     def __init__(self, view: FeatureView, events: pd.DataFrame) -> None:
         self.view = view
-        self._events = events[events[view.entity.join_key] != UNKNOWN_ID]
-        self._entity = self._events[view.entity.join_key].to_numpy(np.int64)
-        self._happened = microseconds(self._events["event_time"])
-        self._arrived = microseconds(self._events["arrival_time"])
-        # A mean is two sums, a numerator and a count; every other feature is one sum.
-        parts = [self._sums(a) for a in view.aggregations]
-        self._at = np.cumsum([0, *(len(part) for part in parts)])
-        columns = np.stack([c for part in parts for c in part], axis=1)
-        self._by_arrival = Timeline(self._entity, self._arrived, columns)
-        windows = {a.window_days for a in view.aggregations if a.window_days is not None}
-        self._by_event = {w: Timeline(self._entity, self._happened, columns) for w in sorted(windows)}
+        events = events[events[view.entity.join_key] != UNKNOWN_ID]
+        self._entity = events[view.entity.join_key].to_numpy(np.int64)
+        self._happened, self._arrived = microseconds(events["event_time"]), microseconds(events["arrival_time"])
+        self._event_id = events["event_id"].to_numpy(np.int64)
+        inputs = [a.inputs(events) for a in view.aggregations]
+        moves = [self._moves(a, *found) for a, found in zip(view.aggregations, inputs, strict=True)]
+        self._at = np.cumsum([0, *(entering.shape[1] for entering, _ in moves)])
+        entering, leaving = (np.hstack(side) for side in zip(*moves, strict=True))
+        self._by_arrival = Timeline(self._entity, self._arrived, entering)
+        windows = {a.window for a in view.aggregations if a.window is not None}
+        self._by_event = {w: Timeline(self._entity, self._happened, leaving) for w in sorted(windows)}
+        self._newest: dict[str, tuple[np.ndarray, np.ndarray]] = {}
+        self._stairs: dict[str, Staircase] = {}
+        for a, (value, use) in zip(view.aggregations, inputs, strict=True):
+            if a.operation in ("last", "time_since"):
+                self._newest[a.name] = self._newest_by_arrival(use), value
+            elif a.operation in ("min", "max"):
+                self._stairs[a.name] = self._staircase(a, value, use)
 
     @property
     def ids(self) -> np.ndarray:
@@ -115,65 +71,76 @@ class PointInTimeView:
         known = stop > start
         newest = np.full(len(entity), NEVER, np.int64)
         newest[known] = self._by_arrival.time[stop[known] - 1]
-        arrived = self._by_arrival.total(start, stop)
-        left = {w: line.total(*line.before(entity, time - round(w * DAY))) for w, line in self._by_event.items()}
+        entered = self._by_arrival.total(start, stop)
+        left = {w: line.total(*line.before(entity, time - w)) for w, line in self._by_event.items()}
         out = np.full((len(entity), len(self.view.aggregations)), np.nan, np.float32)
         for i, a in enumerate(self.view.aggregations):
-            own = slice(self._at[i], self._at[i + 1])
-            sums = arrived[:, own] if a.window_days is None else arrived[:, own] - left[a.window_days][:, own]
+            alive = entered[:, self._at[i] : self._at[i + 1]]
+            if a.window is not None:
+                alive = alive - left[a.window][:, self._at[i] : self._at[i + 1]]
             if a.operation == "mean":
-                out[:, i] = np.divide(sums[:, 0], sums[:, 1], out=np.full(len(sums), np.nan), where=sums[:, 1] > 0.5)
+                out[:, i] = np.divide(alive[:, 0], alive[:, 1], out=out[:, i].copy(), where=alive[:, 1] > 0.5)
+            elif a.name in self._newest:
+                out[:, i] = self._of_newest(a, time, stop, known)
+            elif a.name in self._stairs:
+                out[:, i] = self._stairs[a.name].at(entity, time) * (1 if a.operation == "max" else -1)
             else:
-                out[:, i] = sums[:, 0]
+                out[:, i] = alive[:, 0]
         out[~known] = np.nan
         return out, newest
 
-    def _sums(self, a: Aggregation) -> list[np.ndarray]:
-        """The columns whose sums make the feature; a row that does not take part adds 0."""
-        value, use = self._column(a)
-        if a.window_days is not None:
-            use &= self._arrived - self._happened < a.window_days * DAY
+    def _moves(self, a: Aggregation, value: np.ndarray, use: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """What every event adds when it arrives, and takes away when it leaves; float64 (n, sums)."""
+        if a.window is not None:
+            use = use & (self._arrived - self._happened < a.window)
         if a.operation == "distinct":
-            use &= self._is_first(a.column or "")
-        used = use.astype(np.float64)
-        if a.operation == "mean":
-            return [value * used, used]
-        return [value * used] if a.operation == "sum" else [used]
+            return self._lives(a, value, use)
+        weight = use.astype(np.float64)
+        parts = {"count": [weight], "sum": [value * weight], "mean": [value * weight, weight]}
+        if a.operation not in parts:
+            return np.empty((len(use), 0)), np.empty((len(use), 0))
+        columns = np.stack(parts[a.operation], axis=1)
+        return columns, columns
 
-    def _column(self, a: Aggregation) -> tuple[np.ndarray, np.ndarray]:
-        """The aggregated values, float64, and which rows take part (the column is not null)."""
-        if a.column is None:
-            return np.ones(len(self._events)), np.ones(len(self._events), bool)
-        if a.column not in self._events.columns:
-            raise SchemaError(
-                f"feature {self.view.name}:{a.name} reads {a.column!r}, which the events do not have",
-                why=f"they have {', '.join(map(str, self._events.columns))}",
-                fix="mend the feature's definition, or map the column at ingestion",
-            )
-        column = self._events[a.column]
-        use = column.notna().to_numpy().copy()
-        if a.column.endswith("_id"):
-            use &= (column != UNKNOWN_ID).to_numpy()
-        if a.equals is not None:
-            return (column == a.equals).to_numpy(dtype=np.float64, na_value=0.0), use
-        if a.operation in ("count", "distinct"):
-            return use.astype(np.float64), use
-        value = column.to_numpy(dtype=np.float64, na_value=0.0)
-        if not np.isfinite(value).all():
-            raise SchemaError(
-                f"column {a.column!r} has infinite values",
-                why="one of them would spoil the sums of every entity after it",
-                fix="quarantine those rows: verify(events, [in_range(...)])",
-                rows=self._events[~np.isfinite(value)],
-            )
-        return value, use
+    def _lives(self, a: Aggregation, value: np.ndarray, use: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Lives of the same (entity, value) that touch are one: 1 where it begins, and 1 where it ends."""
+        rows = np.flatnonzero(use)
+        rows = rows[np.lexsort((self._arrived[rows], value[rows], self._entity[rows]))]
+        end = self._happened[rows] + (a.window or 2**61)
+        new = np.append(True, (np.diff(self._entity[rows]) != 0) | (np.diff(value[rows]) != 0))[: len(rows)]
+        furthest = pd.Series(end).groupby(np.cumsum(new)).cummax().to_numpy()
+        new[1:] |= self._arrived[rows][1:] > furthest[:-1]
+        life = np.cumsum(new)
+        by_end = np.lexsort((end, life))
+        begins, ends = np.zeros((len(use), 1)), np.zeros((len(use), 1))
+        begins[rows[new]] = 1
+        ends[rows[by_end[np.append(np.diff(life) != 0, True)[: len(rows)]]]] = 1
+        return begins, ends
 
-    def _is_first(self, column: str) -> np.ndarray:
-        """Is this the first arrived event of its (entity, value) pair? Their count is the distinct count."""
-        value = pd.factorize(self._events[column])[0]
-        order = np.lexsort((self._arrived, value, self._entity))
-        new = np.ones(len(order), bool)
-        new[1:] = (np.diff(self._entity[order]) != 0) | (np.diff(value[order]) != 0)
-        first = np.empty(len(order), bool)
-        first[order] = new
-        return first
+    def _newest_by_arrival(self, use: np.ndarray) -> np.ndarray:
+        """For every position in order of arrival: the row of the newest event so far that takes part, or -1."""
+        by_age = np.lexsort((self._event_id, self._arrived, self._happened))
+        rank = np.empty(len(use), np.int64)
+        rank[by_age] = np.arange(1, len(use) + 1)
+        rank[~use] = 0
+        base = self._by_arrival.code * (len(use) + 1)  # The next entity's ranks are above all of this one's.
+        best = np.maximum.accumulate(base + rank[self._by_arrival.order]) - base
+        return np.where(best > 0, by_age[best - 1], -1)
+
+    def _of_newest(self, a: Aggregation, time: np.ndarray, stop: np.ndarray, known: np.ndarray) -> np.ndarray:
+        newest, value = self._newest[a.name]
+        out, row = np.full(len(time), np.nan), newest[stop[known] - 1]
+        alive = row >= 0
+        if a.window is not None:
+            alive &= self._happened[row] >= time[known] - a.window
+        found = value[row] if a.operation == "last" else (time[known] - self._happened[row]) / HOUR
+        out[known] = np.where(alive, found, np.nan)
+        return out
+
+    def _staircase(self, a: Aggregation, value: np.ndarray, use: np.ndarray) -> Staircase:
+        """Of the negated values for a minimum."""
+        if a.window is not None:
+            use = use & (self._arrived - self._happened < a.window)
+        end = None if a.window is None else (self._happened + a.window)[use]
+        sign = 1.0 if a.operation == "max" else -1.0
+        return Staircase(self._entity[use], self._arrived[use], end, sign * value[use])
