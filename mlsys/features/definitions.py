@@ -112,13 +112,16 @@ class FeatureView:
     """Features of one entity that are computed and stored together.
 
     `ttl_days`: a value is withheld (status OUTSIDE_MAX_AGE) when the newest event that we knew of arrived longer
-    ago than this, for training and for serving alike. None: values never expire.
+    ago than this, for training and for serving alike. None: values never expire. `owner` and `description` are for
+    who looks for a feature; changing them is no new version.
     """
 
     name: str
     entity: Entity
     aggregations: tuple[Aggregation, ...]
     ttl_days: float | None = None
+    owner: str = ""
+    description: str = ""
 
     @property
     def refs(self) -> tuple[str, ...]:

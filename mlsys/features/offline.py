@@ -24,10 +24,7 @@ import pandas as pd
 
 from mlsys.core import UNKNOWN_ID, microseconds
 from mlsys.features.definitions import Aggregation, FeatureView
-from mlsys.features.timeline import Staircase, Timeline
-
-NEVER = np.iinfo(np.int64).min // 2
-"""An arrival time before all others, in microseconds."""
+from mlsys.features.timeline import NEVER, Staircase, Timeline
 
 HOUR = 3.6e9
 
@@ -88,6 +85,17 @@ class PointInTimeView:
                 out[:, i] = alive[:, 0]
         out[~known] = np.nan
         return out, newest
+
+    def changed(self, since: int, until: int) -> np.ndarray:
+        """Entities whose features differ between two instants, int64: an event arrived, one left a window, or time
+        itself is a feature. Instants are int64 microseconds, `since` before `until`."""
+        if any(a.operation == "time_since" for a in self.view.aggregations):
+            return self.ids[self.values(self.ids, np.full(len(self.ids), until))[1] > NEVER]
+        dirty = (self._arrived >= since) & (self._arrived < until)
+        for window in self._by_event:
+            left = (self._happened >= since - window) & (self._happened < until - window)
+            dirty |= left & (self._arrived < until)
+        return np.unique(self._entity[dirty])
 
     def _moves(self, a: Aggregation, value: np.ndarray, use: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """What every event adds when it arrives, and takes away when it leaves; float64 (n, sums)."""

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import IntEnum
+from typing import Protocol
 
 import numpy as np
 import pandas as pd
 
 from mlsys.core import MlsysError
+from mlsys.features.timeline import NEVER
 
 
 class Status(IntEnum):
@@ -51,32 +53,89 @@ class OnlineFeatures:
         )
 
 
-class OnlineTable:
-    """Vectors of one feature view as of one instant.
+class OnlineStore(Protocol):
+    """Where vectors wait to be served: tables of one packed float32 row per entity.
 
-    ids int64 (n,) ascending · values float32 (n, F) · newest int64 microseconds (n,).
+    Every implementation passes `tests/test_online.py`: `MemoryOnline`, `SqliteOnline`, `RedisOnline`.
     """
 
-    def __init__(self, ids: np.ndarray, values: np.ndarray, newest: np.ndarray, ttl_seconds: float | None) -> None:
-        self.ids, self.values, self.newest = ids, values, newest
-        self.ttl_seconds = ttl_seconds
+    def write(
+        self, table: str, ids: np.ndarray, values: np.ndarray, newest: np.ndarray, *, replace: bool = False
+    ) -> None:
+        """Insert or replace vectors: ids int64 (n,), each once, values float32 (n, F), newest int64 microseconds (n,).
 
-    def read(self, ids: np.ndarray, now: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """(values float32 (n, F), status int8 (n, F), age in seconds (n,)) at `now`, int64 microseconds."""
+        `replace`: all others of the table go. Creates the table, which keeps its F.
+        """
+        ...
+
+    def read(self, table: str, ids: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
+        """(values float32 (n, F), newest int64 (n,)); NaN and NEVER where there is no vector. None: no such table.
+
+        Raises `StoreUnavailable`.
+        """
+        ...
+
+    def rename(self, table: str, to: str) -> None:
+        """Move a table, if there is one, to another name."""
+        ...
+
+
+class MemoryOnline:
+    """Vectors in arrays of this process: the fastest store, and nothing survives it."""
+
+    def __init__(self) -> None:
+        self.tables: dict[str, Vectors] = {}
+
+    def write(
+        self, table: str, ids: np.ndarray, values: np.ndarray, newest: np.ndarray, *, replace: bool = False
+    ) -> None:
+        """See `OnlineStore.write`."""
+        old = self.tables.get(table)
+        self.tables[table] = Vectors(ids, values, newest) if old is None or replace else old.with_(ids, values, newest)
+
+    def read(self, table: str, ids: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
+        """See `OnlineStore.read`."""
+        return self.tables[table].at(ids) if table in self.tables else None
+
+    def rename(self, table: str, to: str) -> None:
+        """See `OnlineStore.rename`."""
+        if table in self.tables:
+            self.tables[to] = self.tables.pop(table)
+
+
+class Vectors:
+    """One table in memory. An id finds its row by address where ids are dense, by binary search where they are not."""
+
+    def __init__(self, ids: np.ndarray, values: np.ndarray, newest: np.ndarray) -> None:
+        order = np.argsort(ids)
+        self.ids = ids[order]
+        # One row more than ids: it answers for whoever is not there.
+        self.values = np.vstack([values[order], np.full((1, values.shape[1]), np.nan)]).astype(np.float32)
+        self.newest = np.append(newest[order], NEVER)
+        self._address: np.ndarray | None = None
+        if len(ids) and self.ids[0] >= 0 and self.ids[-1] < 16 * len(ids) + 4096:
+            self._address = np.full(int(self.ids[-1]) + 2, len(ids))
+            self._address[self.ids] = np.arange(len(ids))
+
+    def with_(self, ids: np.ndarray, values: np.ndarray, newest: np.ndarray) -> Vectors:
+        """A table in which these vectors are inserted or replaced."""
+        kept = ~np.isin(self.ids, ids)
+        return Vectors(
+            np.append(self.ids[kept], ids),
+            np.vstack([self.values[:-1][kept], values]),
+            np.append(self.newest[:-1][kept], newest),
+        )
+
+    def at(self, ids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """See `OnlineStore.read`."""
+        row = self._rows(np.ascontiguousarray(ids, np.int64))
+        return self.values.take(row, axis=0), self.newest.take(row)
+
+    def _rows(self, ids: np.ndarray) -> np.ndarray:
+        if self._address is not None:
+            # As unsigned numbers, negative ids are the largest: they share the last address, which is nobody's.
+            return self._address.take(np.minimum(ids.view(np.uint64), len(self._address) - 1).view(np.int64))
+        row = np.searchsorted(self.ids, ids)
         if not len(self.ids):
-            shape = (len(ids), self.values.shape[1])
-            return (
-                np.full(shape, np.nan, np.float32),
-                np.full(shape, Status.NOT_FOUND, np.int8),
-                np.full(len(ids), np.inf),
-            )
-        slot = np.minimum(np.searchsorted(self.ids, ids), len(self.ids) - 1)
-        found = self.ids[slot] == ids
-        values = self.values[slot]
-        age = np.where(found, (now - self.newest[slot]) / 1e6, np.inf)
-        status = np.where(np.isnan(values), Status.NULL_VALUE, Status.PRESENT).astype(np.int8)
-        if self.ttl_seconds is not None:
-            status[age > self.ttl_seconds] = Status.OUTSIDE_MAX_AGE
-        status[~found] = Status.NOT_FOUND
-        values[status != Status.PRESENT] = np.nan
-        return values, status, age
+            return row
+        return np.where(self.ids[np.minimum(row, len(self.ids) - 1)] == ids, row, len(self.ids))

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
 
 from mlsys.core import MlsysError, conform, microseconds
 from mlsys.features.definitions import FeatureService, FeatureView, OnDemandView
-from mlsys.features.offline import NEVER, PointInTimeView
-from mlsys.features.online import OnlineFeatures, OnlineTable, Status, StoreUnavailable
+from mlsys.features.offline import PointInTimeView
+from mlsys.features.online import MemoryOnline, OnlineFeatures, OnlineStore, Status, StoreUnavailable
+from mlsys.features.registry import Registry
+from mlsys.features.streaming import StreamingView
+from mlsys.features.timeline import NEVER
+from mlsys.verification import unique
 
 
 class FeatureStore:
     """Registers features, joins them to labels point in time, and serves them.
+
+    `online` holds the vectors: `MemoryOnline` unless another `OnlineStore` is passed.
 
     >>> from mlsys.world.noise import NoiseWorld
     >>> from mlsys.features.definitions import feed_views
@@ -22,17 +28,19 @@ class FeatureStore:
     >>> store.apply(*feed_views())
     >>> events = NoiseWorld(users=50, posts=50).events(1_000)
     >>> store.ingest(events)
+    1000
     >>> rows = store.get_historical_features(events.tail(2), ["user:like_rate", "post:total_likes"])
     >>> list(rows.columns[-2:]), len(rows)
     (['user:like_rate', 'post:total_likes'], 2)
     """
 
-    def __init__(self) -> None:
-        self._views: dict[str, FeatureView | OnDemandView] = {}
-        self._services: dict[str, FeatureService] = {}
+    def __init__(self, online: OnlineStore | None = None) -> None:
+        self.online: OnlineStore = online or MemoryOnline()
+        self.registry = Registry()
         self._events: list[pd.DataFrame] = []
+        self._seen = np.zeros(0, np.int64)
         self._offline: dict[str, PointInTimeView] = {}
-        self._online: dict[str, OnlineTable] = {}
+        self._streams: dict[str, StreamingView] = {}
         self.available = True
         """False makes the online store fail, as an outage would."""
 
@@ -41,29 +49,42 @@ class FeatureStore:
         return {**vars(self), "_offline": {}}
 
     def apply(self, *definitions: FeatureView | OnDemandView | FeatureService) -> None:
-        """Register views and services; a service may only name features that exist, also after a redefinition."""
-        for d in definitions:
-            if not isinstance(d, FeatureService):
-                self._views[d.name] = d
-                self._offline.pop(d.name, None)
-                self._online.pop(d.name, None)
-            else:
-                self._services[d.name] = d
-        for service in self._services.values():
-            self._resolve(service.features)
+        """Register views and services. A view that changes is a new version; what was `user:likes` until then stays
+        as `user@1:likes`. A service may only name features that exist, also after a redefinition.
+        """
+        for definition in definitions:
+            before = self.registry.views.get(definition.name)
+            if kept := self.registry.apply(definition):
+                self.online.rename(definition.name, kept)
+            if before != definition and not isinstance(definition, FeatureService):
+                self._offline.pop(definition.name, None)
+                self._streams.pop(definition.name, None)
 
     def list_feature_views(self) -> list[FeatureView | OnDemandView]:
-        """Registered views, in order of registration."""
-        return list(self._views.values())
+        """Views in their newest version, in order of registration."""
+        return [view for name, view in self.registry.views.items() if "@" not in name]
 
     def list_features(self) -> list[str]:
-        """Every `view:feature` that can be asked for."""
-        return [ref for view in self._views.values() for ref in view.refs]
+        """Every `view:feature` in its newest version."""
+        return self.registry.features()
 
-    def ingest(self, events: pd.DataFrame) -> None:
-        """Append events (`EVENT_SCHEMA`) to the offline store. What is online changes at the next `materialize`."""
-        self._events.append(conform(events))
+    def ingest(self, events: pd.DataFrame) -> int:
+        """Append events (`EVENT_SCHEMA`) to the offline store; returns how many were new.
+
+        An event_id counts once, however often it is delivered: the first one stays. What is online changes at the next
+        `materialize`, or at once with `push`.
+        """
+        events = conform(events)
+        ids = events["event_id"].to_numpy()
+        again = unique("event_id").fails(events) if len(events) else np.zeros(0, bool)
+        if len(self._seen) and len(ids) and ids.min() <= self._seen[-1]:
+            again |= np.isin(ids, self._seen)
+        if again.any():
+            events, ids = events[~again], ids[~again]
+        self._seen = np.sort(np.append(self._seen, ids), kind="stable")
+        self._events.append(events)
         self._offline.clear()
+        return len(events)
 
     def expire(self, before: np.datetime64) -> None:
         """Forget events that happened before an instant: what no window reaches any more."""
@@ -81,12 +102,12 @@ class FeatureStore:
         `every`: features are put online only so often (counted from 1970), so ask for what had been known at the
         last time before the event. A model trained on fresher values than it is served has seen better days.
         """
-        refs = self._resolve(features)
+        refs = self.registry.resolve(features)
         asked = time = microseconds(self._column(entity_df, "event_time"))
         if every is not None:
             asked = time - time % int(every / np.timedelta64(1, "us"))
         columns: dict[str, np.ndarray] = {}
-        for view in self._views_of(refs):
+        for view in self.registry.views_of(refs):
             if isinstance(view, OnDemandView):
                 inputs = {name: self._column(entity_df, name).to_numpy() for name in view.inputs}
                 columns.update(zip(view.refs, view.compute({**inputs, "event_time": time}).T, strict=True))
@@ -98,27 +119,80 @@ class FeatureStore:
             columns.update(zip(view.refs, values.T, strict=True))
         return entity_df.assign(**{ref: columns[ref] for ref in refs})
 
-    def materialize(self, end: np.datetime64, feature_views: Sequence[str] | None = None) -> int:
+    def materialize(
+        self,
+        end: np.datetime64,
+        feature_views: Sequence[str] | None = None,
+        on_view: Callable[[str], None] = lambda _: None,
+    ) -> int:
         """Compute every entity's vector as known at `end` and put it online. Returns the number of vectors.
 
-        `feature_views`: only these; None means all.
+        `feature_views`: only these; None means all. `on_view` is told each view's name before it is computed.
         """
         stop, count = int(microseconds(end)), 0
-        for view in self._views.values():
-            if isinstance(view, OnDemandView) or (feature_views is not None and view.name not in feature_views):
-                continue
+        for view in self._computed(feature_views):
+            on_view(view.name)
             offline = self._view(view)
             values, newest = offline.values(offline.ids, np.full(len(offline.ids), stop))
             keep = newest > NEVER
-            ttl = None if view.ttl_days is None else view.ttl_days * 86_400
-            self._online[view.name] = OnlineTable(offline.ids[keep], values[keep], newest[keep], ttl)
+            self.online.write(view.name, offline.ids[keep], values[keep], newest[keep], replace=True)
+            self.registry.stamp(view.name, stop)
+            self._streams.pop(view.name, None)
             count += int(keep.sum())
+        return count
+
+    def materialize_incremental(
+        self,
+        end: np.datetime64,
+        feature_views: Sequence[str] | None = None,
+        on_view: Callable[[str], None] = lambda _: None,
+    ) -> int:
+        """As `materialize`, for the entities that changed since the last time: an event arrived or left a window.
+
+        A view that is there already is skipped: after a crash, call it again and it goes on with the views that lack.
+        """
+        stop, count = int(microseconds(end)), 0
+        for view in self._computed(feature_views):
+            since = self.registry.materialized.get(view.name, NEVER)
+            if since >= stop:
+                continue
+            on_view(view.name)
+            offline = self._view(view)
+            ids = offline.changed(since, stop)
+            values, newest = offline.values(ids, np.full(len(ids), stop))
+            self.online.write(view.name, ids, values, newest)
+            self.registry.stamp(view.name, stop)
+            self._streams.pop(view.name, None)
+            count += len(ids)
+        return count
+
+    def push(self, events: pd.DataFrame, now: np.datetime64) -> int:
+        """Ingest events that arrived since the last push, and put the vectors that they change online at once.
+
+        Returns the number of vectors. What is online then equals what `materialize(now)` would put there.
+        """
+        first = {view.name for view in self._computed(None)} - set(self._streams)
+        history = self._history() if self._events else None
+        before = len(self._events)
+        self.ingest(events)
+        count, stop = 0, int(microseconds(now))
+        for view in self._computed(None):
+            fresh = self._events[before]
+            if view.name in first:
+                self._streams[view.name] = StreamingView(view)
+                fresh = fresh if history is None else pd.concat([history, fresh], ignore_index=True)
+            stream = self._streams[view.name]
+            ids = stream.update(fresh, now)
+            values, newest = stream.values(ids)
+            self.online.write(view.name, ids, values, newest, replace=view.name in first)
+            self.registry.stamp(view.name, stop)
+            count += len(ids)
         return count
 
     def get_online_features(
         self, features: str | Sequence[str], entity_rows: Mapping[str, np.ndarray], now: np.datetime64
     ) -> OnlineFeatures:
-        """Vectors from the last `materialize`, with status and age as of `now`.
+        """Vectors as last put online, with status and age as of `now`.
 
         `entity_rows`: join key → int64 (n,). Raises `StoreUnavailable` during an outage.
         """
@@ -128,9 +202,9 @@ class FeatureStore:
                 why="it is down",
                 fix="serve from the next rung of the ladder",
             )
-        refs, at = self._resolve(features), int(microseconds(now))
+        refs, at = self.registry.resolve(features), int(microseconds(now))
         parts = {}
-        for view in self._views_of(refs):
+        for view in self.registry.views_of(refs):
             if isinstance(view, OnDemandView):
                 if absent := [name for name in view.inputs if name not in entity_rows]:
                     raise MlsysError(
@@ -139,63 +213,65 @@ class FeatureStore:
                         fix="send them with the request (`context` of the server), and give the server a catalogue",
                     )
                 values = view.compute({name: entity_rows[name] for name in view.inputs})
-                status = np.where(np.isnan(values), Status.NULL_VALUE, Status.PRESENT).astype(np.int8)
+                status = np.isnan(values).astype(np.int8)
                 age = np.zeros(len(values))
-                parts.update({ref: (values[:, i], status[:, i], age) for i, ref in enumerate(view.refs)})
-                continue
-            if view.name not in self._online:
-                raise MlsysError(
-                    f"view {view.name!r} is not online",
-                    why="nothing was materialized since it was registered",
-                    fix="call materialize(end) first",
-                )
-            if view.entity.join_key not in entity_rows:
-                raise MlsysError(
-                    f"entity_rows lacks {view.entity.join_key!r}",
-                    why=f"view {view.name!r} is looked up by it",
-                    fix=f"pass {{{view.entity.join_key!r}: ids}}; found: {', '.join(entity_rows) or 'none'}",
-                )
-            values, status, age = self._online[view.name].read(np.atleast_1d(entity_rows[view.entity.join_key]), at)
+            else:
+                values, status, age = self._read(view, entity_rows, at)
             parts.update({ref: (values[:, i], status[:, i], age) for i, ref in enumerate(view.refs)})
         stacked = [np.stack([parts[ref][part] for ref in refs], axis=1) for part in range(3)]
         return OnlineFeatures(tuple(refs), *stacked)
 
+    def _read(
+        self, view: FeatureView, entity_rows: Mapping[str, np.ndarray], now: int
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """One view's (values float32 (n, F), status int8 (n, F), age in seconds (n,))."""
+        if view.entity.join_key not in entity_rows:
+            raise MlsysError(
+                f"entity_rows lacks {view.entity.join_key!r}",
+                why=f"view {view.name!r} is looked up by it",
+                fix=f"pass {{{view.entity.join_key!r}: ids}}; found: {', '.join(entity_rows) or 'none'}",
+            )
+        found = self.online.read(view.name, np.atleast_1d(entity_rows[view.entity.join_key]))
+        if found is None:
+            raise MlsysError(
+                f"view {view.name!r} is not online",
+                why="nothing was materialized since it was registered",
+                fix="call materialize(end) first",
+            )
+        values, newest = found
+        absent = newest == NEVER
+        age = (now - newest) / 1e6
+        status = np.isnan(values).view(np.int8)  # NULL_VALUE is 1, PRESENT 0.
+        if view.ttl_days is not None and (old := age > view.ttl_days * 86_400).any():
+            status[old] = Status.OUTSIDE_MAX_AGE
+            values[old] = np.nan
+        if absent.any():
+            status[absent] = Status.NOT_FOUND
+            age[absent] = np.inf
+        return values, status, age
+
+    def _computed(self, names: Sequence[str] | None) -> list[FeatureView]:
+        """Views that are put online: those asked for; or all, older versions only where a service uses them."""
+        used = {ref.split(":")[0] for service in self.registry.services.values() for ref in service.features}
+        views = [view for view in self.registry.views.values() if isinstance(view, FeatureView)]
+        return [v for v in views if (v.name in names if names is not None else "@" not in v.name or v.name in used)]
+
+    def _history(self) -> pd.DataFrame:
+        """All events, in one frame."""
+        if not self._events:
+            raise MlsysError(
+                "the store holds no events",
+                why="features are computed from events",
+                fix="call ingest(events) first",
+            )
+        if len(self._events) > 1:
+            self._events = [pd.concat(self._events, ignore_index=True)]
+        return self._events[0]
+
     def _view(self, view: FeatureView) -> PointInTimeView:
         if view.name not in self._offline:
-            if not self._events:
-                raise MlsysError(
-                    "the store holds no events",
-                    why="features are computed from events",
-                    fix="call ingest(events) first",
-                )
-            if len(self._events) > 1:
-                self._events = [pd.concat(self._events, ignore_index=True)]
-            self._offline[view.name] = PointInTimeView(view, self._events[0])
+            self._offline[view.name] = PointInTimeView(view, self._history())
         return self._offline[view.name]
-
-    def _resolve(self, features: str | Sequence[str]) -> list[str]:
-        if isinstance(features, str):
-            if features not in self._services:
-                raise MlsysError(
-                    f"there is no feature service {features!r}",
-                    why=f"registered: {', '.join(self._services) or 'none'}",
-                    fix="apply(FeatureService(...)) first, or pass a list of view:feature references",
-                )
-            return list(self._services[features].features)
-        known = self.list_features()
-        if not features:
-            raise MlsysError("no features were asked for", why="the list is empty", fix=f"known: {', '.join(known)}")
-        unknown = [ref for ref in features if ref not in known]
-        if unknown:
-            raise MlsysError(
-                f"unknown feature(s) {', '.join(unknown)}",
-                why=f"registered: {', '.join(known) or 'none'}",
-                fix="references read view:feature",
-            )
-        return list(features)
-
-    def _views_of(self, refs: Sequence[str]) -> list[FeatureView | OnDemandView]:
-        return [self._views[name] for name in dict.fromkeys(ref.split(":")[0] for ref in refs)]
 
     @staticmethod
     def _column(frame: pd.DataFrame, name: str) -> pd.Series:

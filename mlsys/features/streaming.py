@@ -15,7 +15,8 @@ import pandas as pd
 
 from mlsys.core import UNKNOWN_ID, MlsysError, microseconds
 from mlsys.features.definitions import Aggregation, FeatureView
-from mlsys.features.offline import HOUR, NEVER
+from mlsys.features.offline import HOUR
+from mlsys.features.timeline import NEVER
 
 
 class StreamingView:

@@ -9,6 +9,9 @@ from __future__ import annotations
 
 import numpy as np
 
+NEVER = np.iinfo(np.int64).min // 2
+"""A time before all others, in microseconds."""
+
 
 class Timeline:
     """Columns of numbers for many entities, in time order, ready for prefix sums.
