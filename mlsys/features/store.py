@@ -78,7 +78,7 @@ class FeatureStore:
         ids = events["event_id"].to_numpy()
         again = unique("event_id").fails(events) if len(events) else np.zeros(0, bool)
         if len(self._seen) and len(ids) and ids.min() <= self._seen[-1]:
-            again |= np.isin(ids, self._seen)
+            again = again | np.isin(ids, self._seen)
         if again.any():
             events, ids = events[~again], ids[~again]
         self._seen = np.sort(np.append(self._seen, ids), kind="stable")

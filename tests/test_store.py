@@ -1,0 +1,173 @@
+"""The store's verbs: versions, what is online after each of them, and that nothing counts twice."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from test_features import HOUR, START, USER, VIEW, frame, row
+
+from mlsys import FeatureStore
+from mlsys.core import MlsysError
+from mlsys.features import Aggregation, Entity, FeatureService, FeatureView, Status
+from mlsys.features.definitions import feed_views
+from mlsys.features.registry import Registry
+
+POST = FeatureView("post", Entity("post", "post_id"), (Aggregation("likes", "sum", column="action", equals="like"),))
+USERS = {"user_id": np.array([1, 2, 3, 99]), "post_id": np.array([1, 2, 3, 99])}
+LIKES = Aggregation("likes", "sum", column="action", equals="like")
+
+
+def parts(events: pd.DataFrame, stops: list[int]) -> list[pd.DataFrame]:
+    """Events by the first stop before which they had arrived."""
+    edges = [np.datetime64(0, "us"), *(START + hour * HOUR for hour in stops)]
+    arrived = events["arrival_time"]
+    return [events[(arrived >= a) & (arrived < b)] for a, b in pairwise(edges)]
+
+
+def online(store: FeatureStore, hour: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    found = store.get_online_features(store.list_features(), USERS, START + hour * HOUR)
+    return found.values, found.status, found.age_seconds
+
+
+def together(events: pd.DataFrame, hour: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """What a store that computes everything at once has online."""
+    store = FeatureStore()
+    store.apply(VIEW, POST)
+    store.ingest(events)
+    store.materialize(START + hour * HOUR)
+    return online(store, hour)
+
+
+history = given(
+    st.lists(row, min_size=1, max_size=25),
+    st.lists(st.integers(0, 20), min_size=1, max_size=5, unique=True).map(sorted),
+)
+
+
+@settings(max_examples=40, deadline=None)
+@history
+def test_increments_end_where_a_full_materialization_does(rows, stops) -> None:  # type: ignore[no-untyped-def]
+    events, store = frame(rows), FeatureStore()
+    store.apply(VIEW, POST)
+    store.ingest(events)
+    for hour in stops:
+        store.materialize_incremental(START + hour * HOUR)
+        for found, want in zip(online(store, hour), together(events, hour), strict=True):
+            np.testing.assert_array_equal(found, want)
+
+
+@settings(max_examples=40, deadline=None)
+@history
+def test_pushes_end_where_a_full_materialization_does(rows, stops) -> None:  # type: ignore[no-untyped-def]
+    store, events = FeatureStore(), frame(rows)
+    twice = pd.concat([events, events.head(3)])  # At least once.
+    store.apply(VIEW, POST)
+    ages = [i for i, ref in enumerate([*VIEW.refs, *POST.refs]) if "since" in ref]
+    for batch, hour in zip(parts(twice, stops), stops, strict=True):
+        store.push(batch, START + hour * HOUR)
+        for found, want in zip(online(store, hour), together(events, hour), strict=True):
+            # A vector that no event touched keeps the hours_since of its last push.
+            np.testing.assert_allclose(np.delete(found, ages, axis=1), np.delete(want, ages, axis=1), rtol=1e-6)
+
+
+def test_a_push_counts_what_changed_and_goes_on_after_a_materialization() -> None:
+    events, store = frame([(1, 1, "like", 0, 0, 1), (2, 1, "view", 1, 0, 1), (1, 2, "like", 4, 0, 1)]), FeatureStore()
+    store.apply(POST)
+    assert store.push(events.head(2), START + 2 * HOUR) == 1
+    store.materialize(START + 3 * HOUR)
+    assert store.push(events.tail(1), START + 5 * HOUR) == 2
+    assert online(store, 5)[0][:, 0].tolist()[:2] == [1, 1]
+
+
+def test_an_event_counts_once_however_often_it_is_delivered() -> None:
+    events, store = frame([(1, 1, "like", hour, 0, 1) for hour in range(4)]), FeatureStore()
+    store.apply(FeatureView("user", USER, (LIKES,)))
+    assert [store.ingest(part) for part in (events.tail(2), pd.concat([events, events]), events)] == [2, 2, 0]
+    store.materialize(START + 9 * HOUR)
+    assert store.get_online_features(["user:likes"], {"user_id": [1]}, START + 9 * HOUR).values.tolist() == [[4.0]]
+
+
+def test_a_crash_between_views_resumes_with_the_view_that_lacks() -> None:
+    store, seen = FeatureStore(), list[str]()
+    store.apply(VIEW, POST)
+    store.ingest(frame([(1, 1, "like", 0, 0, 1)]))
+
+    def dies(view: str) -> None:
+        seen.append(view)
+        if view == "post":
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        store.materialize_incremental(START + 5 * HOUR, on_view=dies)
+    assert store.materialize_incremental(START + 5 * HOUR, on_view=seen.append) == 1
+    assert seen == ["user", "post", "post"]
+    assert store.materialize_incremental(START + 5 * HOUR) == 0
+
+
+def test_a_changed_view_is_a_new_version_and_the_old_one_goes_on_serving() -> None:
+    events, store = frame([(1, 1, "like", 0, 0, 1), (1, 1, "like", 8, 0, 1)]), FeatureStore()
+    store.apply(FeatureView("user", USER, (LIKES,)))
+    store.apply(FeatureService("model 1", ("user:likes",)))
+    store.ingest(events)
+    store.materialize(START + 9 * HOUR)
+    recent = Aggregation("likes", "sum", column="action", equals="like", window_days=2 / 24)
+    store.apply(FeatureView("user", USER, (recent,)))
+    assert store.registry.versions == {"user": 2} and store.list_features() == ["user:likes"]
+    store.apply(FeatureService("model 1", ("user@1:likes",)))
+    with pytest.raises(MlsysError, match="not online"):
+        store.get_online_features(["user:likes"], USERS, START + 9 * HOUR)
+    read = store.get_online_features("model 1", {"user_id": [1]}, START + 9 * HOUR)
+    assert read.values.tolist() == [[2.0]] and read.status[0, 0] == Status.PRESENT
+    store.materialize(START + 10 * HOUR)  # Both: the older one, because a service uses it.
+    both = store.get_online_features(["user:likes", "user@1:likes"], {"user_id": [1]}, START + 10 * HOUR)
+    assert both.values.tolist() == [[1.0, 2.0]]
+    asked = pd.DataFrame({"user_id": [1], "event_time": [START + 10 * HOUR]})
+    assert store.get_historical_features(asked, ["user@1:likes"])["user@1:likes"].tolist() == [2.0]
+
+
+def test_who_owns_a_view_is_not_its_meaning() -> None:
+    store = FeatureStore()
+    store.apply(FeatureView("user", USER, (LIKES,)), FeatureView("user", USER, (LIKES,), owner="feed team"))
+    assert store.registry.versions == {"user": 1}
+    assert store.registry.discover("feed team")["feature"].tolist() == ["user:likes"]
+
+
+def test_features_are_found_by_what_they_read_and_who_uses_them() -> None:
+    registry = Registry()
+    for view in feed_views():
+        registry.apply(view)
+    registry.apply(FeatureService("ranker", ("post:total_likes",)))
+    found = registry.discover()
+    assert found["feature"].tolist() == registry.features()
+    assert registry.discover("RANKER")["feature"].tolist() == ["post:total_likes"]
+    assert set(registry.discover("action")["feature"]) >= {"user:like_rate", "post:total_likes"}
+    assert len(registry.discover("nothing at all")) == 0 and len(Registry().discover("x")) == 0
+
+
+def test_definitions_survive_the_process(tmp_path: Path) -> None:
+    path = tmp_path / "definitions.json"
+    first = Registry(path)
+    for definition in (
+        VIEW,
+        POST,
+        FeatureService("ranker", POST.refs),
+        FeatureView("post", POST.entity, (LIKES,), 3.0),
+    ):
+        first.apply(definition)
+    first.stamp("post", 17)
+    again = Registry(path)
+    assert again.views == first.views and again.services == first.services and list(again.views) == list(first.views)
+    assert again.versions == {"user": 1, "post": 2} and again.materialized["post"] == 17
+    assert not list(tmp_path.glob("*.part"))
+
+
+@pytest.mark.parametrize("name", ["user@1", "user:likes"])
+def test_names_that_references_need_are_refused(name: str) -> None:
+    with pytest.raises(MlsysError, match="choose another name"):
+        Registry().apply(FeatureView(name, USER, (LIKES,)))
