@@ -16,6 +16,7 @@ from mlsys import FeatureStore
 from mlsys.core import MlsysError
 from mlsys.features import Aggregation, Entity, FeatureService, FeatureView, Status
 from mlsys.features.definitions import feed_views
+from mlsys.features.quality import skew_report, statistics
 from mlsys.features.registry import Registry
 
 POST = FeatureView("post", Entity("post", "post_id"), (Aggregation("likes", "sum", column="action", equals="like"),))
@@ -165,6 +166,50 @@ def test_definitions_survive_the_process(tmp_path: Path) -> None:
     assert again.views == first.views and again.services == first.services and list(again.views) == list(first.views)
     assert again.versions == {"user": 1, "post": 2} and again.materialized["post"] == 17
     assert not list(tmp_path.glob("*.part"))
+
+
+class TestQuality:
+    def store(self) -> FeatureStore:
+        store = FeatureStore()
+        store.apply(FeatureView("user", USER, (LIKES, Aggregation("rate", "mean", column="action", equals="like"))))
+        store.ingest(
+            frame([(user, 1, "like" if hour % 2 else None, hour, 0, 1) for user in (1, 2) for hour in range(8)])
+        )
+        return store
+
+    def served(self, store: FeatureStore) -> pd.DataFrame:
+        asked = pd.DataFrame({"user_id": [1, 2, 1, 7], "event_time": START + np.array([3, 9, 9, 9]) * HOUR})
+        return store.get_historical_features(asked, store.list_features())
+
+    def test_what_training_sees_has_no_skew(self) -> None:
+        store = self.store()
+        report = skew_report(store, self.served(store), store.list_features())
+        assert report["differ"].tolist() == [0, 0] and report["worst"].tolist() == [-1, -1]
+
+    def test_every_kind_of_skew_is_counted_and_the_worst_row_named(self) -> None:
+        store = self.store()
+        served = self.served(store)
+        served["user:likes"] = [1.0, np.nan, 400.0, 0.0]
+        report = skew_report(store, served, store.list_features()).set_index("feature")
+        assert report.index[0] == "user:likes" and report.loc["user:rate", "differ"] == 0
+        likes = report.loc["user:likes"]
+        assert likes[["rows", "differ", "missing", "unknown", "worst"]].tolist() == [4, 0.75, 0.25, 0.25, 1]
+        assert (likes["mean_served"], likes["mean_trained"]) == (200.5, 2.5)
+        with pytest.raises(MlsysError, match="served lacks user:likes"):
+            skew_report(store, served.drop(columns="user:likes"), store.list_features())
+
+    def test_staleness_is_skew_unless_training_is_as_stale(self) -> None:
+        store, six = self.store(), np.timedelta64(6, "h")
+        asked = pd.DataFrame({"user_id": [1, 2], "event_time": START + np.array([7, 11]) * HOUR})
+        stale = store.get_historical_features(asked, ["user:likes"], every=six)
+        assert skew_report(store, stale, ["user:likes"])["differ"].tolist() == [0.5]
+        assert skew_report(store, stale, ["user:likes"], every=six)["differ"].tolist() == [0]
+
+    def test_statistics_are_those_of_the_vectors(self) -> None:
+        store = self.store()
+        found = statistics(store, START + 9 * HOUR).set_index("feature")
+        assert found.loc["user:likes"].tolist() == [2, 0, 4, 0, 4, 4, 4]
+        assert statistics(store, START)["null_share"].tolist() == [1, 1]
 
 
 @pytest.mark.parametrize("name", ["user@1", "user:likes"])

@@ -16,6 +16,8 @@ from mlsys.features.streaming import StreamingView
 from mlsys.features.timeline import NEVER
 from mlsys.verification import unique
 
+_Plan = tuple[tuple[str, ...], list[tuple[FeatureView | OnDemandView, slice | list[int], slice | list[int]]]]
+
 
 class FeatureStore:
     """Registers features, joins them to labels point in time, and serves them.
@@ -41,6 +43,7 @@ class FeatureStore:
         self._seen = np.zeros(0, np.int64)
         self._offline: dict[str, PointInTimeView] = {}
         self._streams: dict[str, StreamingView] = {}
+        self._plans: dict[str | tuple[str, ...], _Plan] = {}
         self.available = True
         """False makes the online store fail, as an outage would."""
 
@@ -52,6 +55,7 @@ class FeatureStore:
         """Register views and services. A view that changes is a new version; what was `user:likes` until then stays
         as `user@1:likes`. A service may only name features that exist, also after a redefinition.
         """
+        self._plans.clear()
         for definition in definitions:
             before = self.registry.views.get(definition.name)
             if kept := self.registry.apply(definition):
@@ -67,6 +71,11 @@ class FeatureStore:
     def list_features(self) -> list[str]:
         """Every `view:feature` in its newest version."""
         return self.registry.features()
+
+    def entities(self, feature_view: str) -> np.ndarray:
+        """Entities of a view that have at least one event, int64, ascending."""
+        view = next(iter(self.registry.views_of([feature_view])))
+        return self._view(view).ids if isinstance(view, FeatureView) else np.zeros(0, np.int64)
 
     def ingest(self, events: pd.DataFrame) -> int:
         """Append events (`EVENT_SCHEMA`) to the offline store; returns how many were new.
@@ -202,9 +211,9 @@ class FeatureStore:
                 why="it is down",
                 fix="serve from the next rung of the ladder",
             )
-        refs, at = self.registry.resolve(features), int(microseconds(now))
-        parts = {}
-        for view in self.registry.views_of(refs):
+        refs, plan = self._plan(features)
+        at, found = int(microseconds(now)), []
+        for view, own, place in plan:
             if isinstance(view, OnDemandView):
                 if absent := [name for name in view.inputs if name not in entity_rows]:
                     raise MlsysError(
@@ -213,13 +222,28 @@ class FeatureStore:
                         fix="send them with the request (`context` of the server), and give the server a catalogue",
                     )
                 values = view.compute({name: entity_rows[name] for name in view.inputs})
-                status = np.isnan(values).astype(np.int8)
-                age = np.zeros(len(values))
+                found.append((own, place, values, np.isnan(values).view(np.int8), np.zeros(len(values))))
             else:
-                values, status, age = self._read(view, entity_rows, at)
-            parts.update({ref: (values[:, i], status[:, i], age) for i, ref in enumerate(view.refs)})
-        stacked = [np.stack([parts[ref][part] for ref in refs], axis=1) for part in range(3)]
-        return OnlineFeatures(tuple(refs), *stacked)
+                found.append((own, place, *self._read(view, entity_rows, at)))
+        shape = (len(found[0][2]), len(refs))
+        out, statuses, ages = np.empty(shape, np.float32), np.empty(shape, np.int8), np.empty(shape)
+        for own, place, values, status, age in found:
+            out[:, place], statuses[:, place] = values[:, own], status[:, own]
+            ages[:, place] = age[:, None]
+        return OnlineFeatures(refs, out, statuses, ages)
+
+    def _plan(self, features: str | Sequence[str]) -> _Plan:
+        """The references, and for each of their views which of its columns go where in the answer."""
+        key = features if isinstance(features, str) else tuple(features)
+        if key not in self._plans:
+            refs = tuple(self.registry.resolve(features))
+            steps = []
+            for view in self.registry.views_of(refs):
+                place = [i for i, ref in enumerate(refs) if ref in view.refs]
+                own = [view.refs.index(refs[i]) for i in place]
+                steps.append((view, _run(own), _run(place)))
+            self._plans[key] = refs, steps
+        return self._plans[key]
 
     def _read(
         self, view: FeatureView, entity_rows: Mapping[str, np.ndarray], now: int
@@ -282,3 +306,11 @@ class FeatureStore:
                 fix=f"columns found: {', '.join(map(str, frame.columns))}",
             )
         return frame[name]
+
+
+def _run(positions: list[int]) -> slice | list[int]:
+    """Positions in a row as a slice, which numpy reads without a copy."""
+    first = positions[0]
+    return (
+        slice(first, first + len(positions)) if positions == list(range(first, first + len(positions))) else positions
+    )
