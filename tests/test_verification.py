@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mlsys.analysis.report import write_verification
 from mlsys.core import MlsysError, SchemaError
 from mlsys.verification import (
     DEFAULT_CHECKS,
@@ -154,3 +157,15 @@ def test_rows_in_are_clean_plus_quarantine(rows: list[tuple[int, int, str | None
     assert sorted([*report.clean.index, *report.quarantine.index]) == list(range(len(rows)))
     dense = verify(events.assign(event_id=ids), DEFAULT_CHECKS)
     assert dense.quarantine.index.tolist() == bad
+
+
+def test_the_page_names_every_check_and_shows_the_failing_rows(events: pd.DataFrame, tmp_path: Path) -> None:
+    bad = events.assign(
+        post_id=events["post_id"].where(events["event_id"] != 7, -5), action=pd.Categorical([None] * len(events))
+    )
+    report = verify(bad)
+    write_verification(tmp_path / "report.html", "Batch <1>", report)
+    page = (tmp_path / "report.html").read_text("utf-8")
+    assert all(check.name.replace("<", "&lt;") in page for check in DEFAULT_CHECKS)
+    assert "The batch failed" in page and "&lt;1&gt;" in page and "<td>-5</td>" in page
+    assert f"{len(report.failure_cases):,} in all, the first 100 here." in page

@@ -11,6 +11,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from mlsys.analysis.style import png
+from mlsys.verification import Report
 
 Section = tuple[str, str, pd.DataFrame | None, Figure | bytes | None]
 """(heading, text, table, figure); empty heading continues the section above."""
@@ -40,6 +41,21 @@ def write_report(path: Path, title: str, sections: Sequence[Section], scoreboard
     part = path.with_name(path.name + ".part")
     part.write_text(page, encoding="utf-8", newline="\n")
     part.replace(path)
+
+
+def write_verification(path: Path, title: str, report: Report, *, rows: int = 100) -> None:
+    """What `verify` found, as a page: every check, and the first `rows` failure cases and quarantined events."""
+    cases, aside = report.failure_cases, report.quarantine
+    verdict = "passed" if report.passed else "failed"
+    counts = (
+        f"The batch {verdict}: {len(report.events):,} events in, {len(report.clean):,} clean, {len(aside):,} set aside."
+    )
+    sections: list[Section] = [
+        ("Verdict", counts, None, None),
+        ("Failure cases", f"{len(cases):,} in all, the first {min(rows, len(cases)):,} here.", cases.head(rows), None),
+        ("Quarantine", f"{len(aside):,} events, the first {min(rows, len(aside)):,} here.", aside.head(rows), None),
+    ]
+    write_report(path, title, sections, report.frame())
 
 
 def _table(frame: pd.DataFrame) -> str:
