@@ -45,11 +45,14 @@ class PointInTimeView:
         self._by_arrival = Timeline(self._entity, self._arrived, entering)
         windows = {a.window for a in view.aggregations if a.window is not None}
         self._by_event = {w: Timeline(self._entity, self._happened, leaving) for w in sorted(windows)}
-        self._newest: dict[str, tuple[np.ndarray, np.ndarray]] = {}
+        self._newest: dict[bytes, np.ndarray] = {}
+        self._of_newest: dict[str, tuple[bytes, np.ndarray]] = {}
         self._stairs: dict[str, Staircase] = {}
         for a, (value, use) in zip(view.aggregations, inputs, strict=True):
-            if a.operation in ("last", "time_since"):
-                self._newest[a.name] = self._newest_by_arrival(use), value
+            if a.operation in ("last", "time_since"):  # Features that the same rows take part in share their newest.
+                self._of_newest[a.name] = (rows := np.packbits(use).tobytes()), value
+                if rows not in self._newest:
+                    self._newest[rows] = self._newest_by_arrival(use)
             elif a.operation in ("min", "max"):
                 self._stairs[a.name] = self._staircase(a, value, use)
 
@@ -70,6 +73,7 @@ class PointInTimeView:
         newest[known] = self._by_arrival.time[stop[known] - 1]
         entered = self._by_arrival.total(start, stop)
         left = {w: line.total(*line.before(entity, time - w)) for w, line in self._by_event.items()}
+        newest_row = {rows: line[stop[known] - 1] for rows, line in self._newest.items()}
         out = np.full((len(entity), len(self.view.aggregations)), np.nan, np.float32)
         for i, a in enumerate(self.view.aggregations):
             alive = entered[:, self._at[i] : self._at[i + 1]]
@@ -77,8 +81,9 @@ class PointInTimeView:
                 alive = alive - left[a.window][:, self._at[i] : self._at[i + 1]]
             if a.operation == "mean":
                 out[:, i] = np.divide(alive[:, 0], alive[:, 1], out=out[:, i].copy(), where=alive[:, 1] > 0.5)
-            elif a.name in self._newest:
-                out[:, i] = self._of_newest(a, time, stop, known)
+            elif a.name in self._of_newest:
+                rows, value = self._of_newest[a.name]
+                out[known, i] = self._read_newest(a, newest_row[rows], value, time[known])
             elif a.name in self._stairs:
                 out[:, i] = self._stairs[a.name].at(entity, time) * (1 if a.operation == "max" else -1)
             else:
@@ -135,15 +140,13 @@ class PointInTimeView:
         best = np.maximum.accumulate(base + rank[self._by_arrival.order]) - base
         return np.where(best > 0, by_age[best - 1], -1)
 
-    def _of_newest(self, a: Aggregation, time: np.ndarray, stop: np.ndarray, known: np.ndarray) -> np.ndarray:
-        newest, value = self._newest[a.name]
-        out, row = np.full(len(time), np.nan), newest[stop[known] - 1]
+    def _read_newest(self, a: Aggregation, row: np.ndarray, value: np.ndarray, time: np.ndarray) -> np.ndarray:
+        """The feature, given the row of the newest event that had arrived at each instant, or -1."""
         alive = row >= 0
         if a.window is not None:
-            alive &= self._happened[row] >= time[known] - a.window
-        found = value[row] if a.operation == "last" else (time[known] - self._happened[row]) / HOUR
-        out[known] = np.where(alive, found, np.nan)
-        return out
+            alive &= self._happened[row] >= time - a.window
+        found = value[row] if a.operation == "last" else (time - self._happened[row]) / HOUR
+        return np.where(alive, found, np.nan)
 
     def _staircase(self, a: Aggregation, value: np.ndarray, use: np.ndarray) -> Staircase:
         """Of the negated values for a minimum."""
