@@ -24,7 +24,7 @@ import pandas as pd
 
 from mlsys.core import UNKNOWN_ID, microseconds
 from mlsys.features.definitions import Aggregation, FeatureView
-from mlsys.features.timeline import NEVER, Staircase, Timeline
+from mlsys.features.timeline import NEVER, Staircase, Timeline, order_by
 
 HOUR = 3.6e9
 
@@ -118,13 +118,13 @@ class PointInTimeView:
     def _lives(self, a: Aggregation, value: np.ndarray, use: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Lives of the same (entity, value) that touch are one: 1 where it begins, and 1 where it ends."""
         rows = np.flatnonzero(use)
-        rows = rows[np.lexsort((self._arrived[rows], value[rows], self._entity[rows]))]
+        rows = rows[order_by(self._arrived[rows], value[rows], self._entity[rows])]
         end = self._happened[rows] + (a.window or 2**61)
         new = np.append(True, (np.diff(self._entity[rows]) != 0) | (np.diff(value[rows]) != 0))[: len(rows)]
         furthest = pd.Series(end).groupby(np.cumsum(new)).cummax().to_numpy()
         new[1:] |= self._arrived[rows][1:] > furthest[:-1]
         life = np.cumsum(new)
-        by_end = np.lexsort((end, life))
+        by_end = order_by(end, life)
         begins, ends = np.zeros((len(use), 1)), np.zeros((len(use), 1))
         begins[rows[new]] = 1
         ends[rows[by_end[np.append(np.diff(life) != 0, True)[: len(rows)]]]] = 1
@@ -132,7 +132,7 @@ class PointInTimeView:
 
     def _newest_by_arrival(self, use: np.ndarray) -> np.ndarray:
         """For every position in order of arrival: the row of the newest event so far that takes part, or -1."""
-        by_age = np.lexsort((self._event_id, self._arrived, self._happened))
+        by_age = order_by(self._event_id, self._arrived, self._happened)
         rank = np.empty(len(use), np.int64)
         rank[by_age] = np.arange(1, len(use) + 1)
         rank[~use] = 0

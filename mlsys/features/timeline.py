@@ -22,7 +22,7 @@ class Timeline:
     """
 
     def __init__(self, entity: np.ndarray, time: np.ndarray, columns: np.ndarray) -> None:
-        self.order = _by_entity_and_time(entity, time)
+        self.order = order_by(time, entity)
         entity, self.time = entity[self.order], time[self.order]
         new = np.append(True, entity[1:] != entity[:-1])[: len(entity)]
         self.code = np.cumsum(new) - 1
@@ -97,9 +97,13 @@ class Staircase:
         return np.where((stop > start) & (height > -np.inf), height, np.nan)
 
 
-def _by_entity_and_time(entity: np.ndarray, time: np.ndarray) -> np.ndarray:
-    """`np.lexsort((time, entity))`. Logs come almost in order of time, and few entities sort by radix: 2-3x faster."""
-    if not len(entity) or np.ptp(entity) >= 2**16:
-        return np.lexsort((time, entity))
+def order_by(time: np.ndarray, *keys: np.ndarray) -> np.ndarray:
+    """`np.lexsort((time, *keys))`: by the last key first. Logs come almost in order of time, and whole numbers sort by
+    radix, sixteen bits at a time: several times faster."""
     order = np.argsort(time, kind="stable")
-    return np.asarray(order[np.argsort((entity - entity.min()).astype(np.uint16)[order], kind="stable")])
+    for key in keys if len(time) else ():
+        offset = (key - key.min()).astype(np.uint64)
+        for shift in range(0, int(offset.max()).bit_length(), 16):
+            digits = (offset >> np.uint64(shift)).astype(np.uint16)  # Keeps the lower sixteen bits.
+            order = order[np.argsort(digits[order], kind="stable")]
+    return order

@@ -1,0 +1,49 @@
+"""What every case process does: load the inputs, prepare, run a few times, print one line of JSON."""
+
+from __future__ import annotations
+
+import json
+import resource
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+PER_MB = 2**20 if sys.platform == "darwin" else 2**10  # getrusage counts in bytes there, in kB elsewhere
+LONG, RUNS, READS = 5.0, 5, 1_000
+
+Run = Callable[[], object]
+Prepare = Callable[[dict[str, np.ndarray], Path], Run]
+"""Gets the inputs and a folder of its own; what it returns is timed."""
+
+
+def main(cases: dict[str, Prepare]) -> None:
+    """`CASE INPUTS.npz FOLDER`: seconds (median), p99, MB that the first run added to the peak, and a checksum."""
+    name, inputs, folder = sys.argv[1:4]
+    with np.load(inputs) as data:
+        run = cases[name](dict(data), Path(folder))
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    took, answer = once(run)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    seconds = [took]
+    for _ in range(0 if took > LONG else READS if took < 0.01 else RUNS - 1):
+        seconds.append(once(run)[0])
+    kept = seconds[len(seconds) > 1 :]  # The first one warms up.
+    p50, p99 = np.quantile(kept, [0.5, 0.99])
+    said = {"seconds": p50, "p99": p99, "mb": (peak - before) / PER_MB, "check": checksum(answer)}
+    print(json.dumps({key: float(value) for key, value in said.items()}))
+
+
+def once(run: Run) -> tuple[float, object]:
+    """Seconds, and what came out."""
+    begin = time.perf_counter()
+    answer = run()
+    return time.perf_counter() - begin, answer
+
+
+def checksum(answer: object) -> float:
+    """The sum of all numbers, nulls apart: equal for equal answers in any order."""
+    values = np.asarray(answer, np.float64)
+    return float(np.nansum(values))
