@@ -15,15 +15,15 @@ SMALL = {"CURVE": [1_000, 30_000]}
 
 FAULTS = {
     "leak on: a row sees its entity's whole history": (
-        "features/offline.py",
-        "code * self._span + self._tick(time))",
-        "code * self._span + self._span - 1)",
+        "features/timeline.py",
+        "stop[order] = np.searchsorted(self._key, key[order])",
+        "stop = self._first[code + 1]",
         "AUC is chance",
     ),
     "TTL off: expired values are served": (
-        "features/online.py",
-        "status[age > self.ttl_seconds] = Status.OUTSIDE_MAX_AGE",
-        "pass",
+        "features/store.py",
+        "(old := age > view.ttl_days * 86_400).any()",
+        "(old := age > 1e12).any()",
         "expired values are withheld",
     ),
     "feature order swapped: the server asks in another order": (
