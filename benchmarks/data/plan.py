@@ -61,7 +61,7 @@ TABLES = (
             Case("join-polars-sort", "polars join_asof, with sorting", peer=True),
             Case("join-duckdb", "DuckDB ASOF JOIN", peer=True),
             Case("join-feast-duckdb", "Feast, DuckDB store", peer=True, most=1e6),
-            Case("join-feast", "Feast, file store", peer=True, most=1e5),
+            Case("join-feast", "Feast, file store", peer=True, most=1e6),
         ),
     ),
     Table(

@@ -12,7 +12,8 @@ from pathlib import Path
 import numpy as np
 
 PER_MB = 2**20 if sys.platform == "darwin" else 2**10  # getrusage counts in bytes there, in kB elsewhere
-LONG, RUNS, READS = 5.0, 5, 1_000
+BUDGET, FEWEST, MOST = 2.0, 5, 1_000
+"""Seconds of repetitions, and how many there are at least and at most. What takes longer than the budget runs once."""
 
 Run = Callable[[], object]
 Prepare = Callable[[dict[str, np.ndarray], Path], Run]
@@ -28,7 +29,7 @@ def main(cases: dict[str, Prepare]) -> None:
     took, answer = once(run)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     seconds = [took]
-    for _ in range(0 if took > LONG else READS if took < 0.01 else RUNS - 1):
+    while took < BUDGET and len(seconds) < MOST and (sum(seconds) < BUDGET or len(seconds) < FEWEST):
         seconds.append(once(run)[0])
     kept = seconds[len(seconds) > 1 :]  # The first one warms up.
     p50, p99 = np.quantile(kept, [0.5, 0.99])
