@@ -116,15 +116,70 @@ class Schema:
             )
         return Schema((*kept, *coming.values()))
 
+    def enforce(self, frame: pd.DataFrame) -> pd.DataFrame:
+        """A frame about to be written, in this schema's columns, order and types.
+
+        A nullable column may be absent; text becomes a category. Raises `SchemaError`, with the rows, for anything
+        that would be lost or changed: an unknown column, a null where none may be, a type that does not fit.
+
+        >>> Schema((Column("user_id", "int64"),)).enforce(pd.DataFrame({"user_id": [1.5]}))
+        Traceback (most recent call last):
+        mlsys.core.SchemaError: column 'user_id' is float64, not int64
+          why: a value that has to be rounded or guessed is another value
+          do:  convert it where you know what it means: frame["user_id"].astype("int64")
+        """
+        if unknown := [str(name) for name in frame.columns if name not in self.names]:
+            raise SchemaError(
+                f"column(s) {', '.join(unknown)} are not in the schema",
+                why="what it does not name would be lost",
+                fix=f"drop them, or add them to the schema; it has {', '.join(self.names)}",
+            )
+        for column in self.columns:
+            if column.name not in frame.columns:
+                if column.nullable:
+                    continue
+                raise SchemaError(
+                    f"column {column.name!r} is absent",
+                    why="it may not be null",
+                    fix=f"write it; the frame has {', '.join(map(str, frame.columns))}",
+                )
+            values = frame[column.name]
+            if not column.nullable and (null := values.isna()).any():
+                raise SchemaError(
+                    f"column {column.name!r} has {int(null.sum())} nulls",
+                    why="the schema says that it has none",
+                    fix="put these rows into a dead-letter file, or write a value that means unknown",
+                    rows=frame[null],
+                )
+            fits = _is_text(values) if column.dtype == "category" else str(values.dtype) == column.dtype
+            if not fits and (str(values.dtype), column.dtype) not in WIDER:
+                text = column.dtype == "category"
+                raise SchemaError(
+                    f"column {column.name!r} is {values.dtype}, not {column.dtype}{' of text' * text}",
+                    why="a value that has to be rounded or guessed is another value",
+                    fix=f'convert it where you know what it means: frame["{column.name}"]'
+                    + (".map(str)" if text else f'.astype("{column.dtype}")'),
+                )
+        return self.conform(frame)
+
     def conform(self, frame: pd.DataFrame) -> pd.DataFrame:
         """A frame written under an older schema, with this one's columns, order and types; absent values are null."""
         found = {}
         for column in self.columns:
             if column.name in frame.columns:
                 found[column.name] = frame[column.name].astype(column.dtype)  # type: ignore[call-overload]
+            elif column.dtype == "category":
+                nulls = pd.Categorical.from_codes(np.full(len(frame), -1), categories=pd.Index([], dtype=str))
+                found[column.name] = pd.Series(nulls, index=frame.index)
             else:
                 found[column.name] = pd.Series(np.nan, index=frame.index).astype(column.dtype)  # type: ignore[call-overload]
         return pd.DataFrame(found, index=frame.index)
+
+
+def _is_text(values: pd.Series) -> bool:
+    """Whether all values that are not null are text."""
+    found = values.cat.categories if isinstance(values.dtype, pd.CategoricalDtype) else values
+    return bool(values.isna().all()) or pd.api.types.infer_dtype(found, skipna=True) == "string"
 
 
 def _changed(old: Column, new: Column) -> Column:
