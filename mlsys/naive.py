@@ -144,3 +144,37 @@ def verify(frame: pd.DataFrame) -> list[str]:
     issues = [f"{name} has {count} nulls" for name, count in nulls[nulls > 0].items()]
     repeats: Any = frame.duplicated().sum()
     return issues + ([f"{repeats} duplicate rows"] if repeats else [])
+
+
+ASSUMED: dict[str, Any] = {"objective": "like", "estimator": "linear", "list_age_hours": 12.0, "scored": 0.5}
+"""The design of somebody who does not ask: likes, a dot product, lists made once a day (on average half a day old),
+half the candidates."""
+
+QUESTIONS = ("scale", "latency", "cores", "history", "feature age", "nulls", "user totals", "views", "user ids",
+             "device", "new users", "small creators", "stack", "new posts", "log order", "objective")  # fmt: skip
+"""Clarifying questions in the order of comfort: what has a number first, what it is all for last."""
+
+
+def servers(users: float) -> int:
+    """Machines for so many users: one per million, whatever they do."""
+    return -(-int(users) // 1_000_000)
+
+
+OBJECTIVE = {"like": 1.0}
+"""What the feed is for: likes."""
+
+
+def accuracy(events: pd.DataFrame, score: Any) -> float:
+    """Binary classification on likes: whatever is no like is a no, null included; one half or more says like."""
+    liked = (events["action"] == "like").to_numpy()
+    return float(((np.asarray(score) >= 0.5) == liked).mean())
+
+
+def pick(auc: pd.Series) -> str:
+    """The name with the highest AUC, whatever it is the AUC of."""
+    return str(auc.idxmax())
+
+
+def notify(score: Any, threshold: float = 0.3) -> np.ndarray:
+    """Push where the score says so: anything between 0 and 1 is read as a probability."""
+    return np.asarray(score) >= threshold

@@ -10,63 +10,97 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-NOTEBOOK = "01_introduction"
-SMALL = {"CURVE": [1_000, 30_000]}
+SMALL = {
+    "01_introduction": {"CURVE": [1_000, 30_000]},
+    "02_clarifying_requirements": {"USERS": 600, "CONTRAST_SEEDS": 5},
+}
+"""Per notebook, parameters that make it quick."""
 
 FAULTS = {
-    "leak on: a row sees its entity's whole history": (
-        "features/timeline.py",
-        "stop[order] = np.searchsorted(self._key, key[order])",
-        "stop = self._first[code + 1]",
-        "AUC is chance",
-    ),
-    "TTL off: expired values are served": (
-        "features/store.py",
-        "(old := age > view.ttl_days * 86_400).any()",
-        "(old := age > 1e12).any()",
-        "expired values are withheld",
-    ),
-    "feature order swapped: the server asks in another order": (
-        "serving/server.py",
-        "self.model.signature.features,",
-        "self.model.signature.features[::-1],",
-        "the served score is the trained model's score",
-    ),
-    "duplicates pass: an event id is never remembered": (
-        "collection/coding.py",
-        'self._fault[rows[self._seen.repeats(keys)]] = self._reason("event_id was seen before")',
-        "self._seen.repeats(keys)",
-        "exactly the true rows",
-    ),
-    "the ladder has no popularity rung": (
-        "serving/server.py",
-        "except StoreUnavailable:",
-        "except ZeroDivisionError:",
-        "does not answer",
-    ),
-    "clickbait is enjoyed: nobody regrets a like": (
-        "world/parameters.py",
-        '"clickbait": -1.5}',
-        '"clickbait": 1.5}',
-        "loses the month",
-    ),
-    "the feed shows the worst first": (
-        "world/sessions.py",
-        "return np.asarray(columns - 1 - (top[:, ::-1]",
-        "return np.asarray(columns - 1 - (np.sort(keys, axis=1)[:, :k]",
-        "random < popularity < linear < trees < oracle",
-    ),
-    "significance ignored: every large move pages": (
-        "monitoring/policy.py",
-        "if self.rate is not None:",
-        "if False:",
-        "removes most false alarms",
-    ),
+    "01_introduction": {
+        "leak on: a row sees its entity's whole history": (
+            "features/timeline.py",
+            "stop[order] = np.searchsorted(self._key, key[order])",
+            "stop = self._first[code + 1]",
+            "AUC is chance",
+        ),
+        "TTL off: expired values are served": (
+            "features/store.py",
+            "(old := age > view.ttl_days * 86_400).any()",
+            "(old := age > 1e12).any()",
+            "expired values are withheld",
+        ),
+        "feature order swapped: the server asks in another order": (
+            "serving/server.py",
+            "self.model.signature.features,",
+            "self.model.signature.features[::-1],",
+            "the served score is the trained model's score",
+        ),
+        "duplicates pass: an event id is never remembered": (
+            "collection/coding.py",
+            'self._fault[rows[self._seen.repeats(keys)]] = self._reason("event_id was seen before")',
+            "self._seen.repeats(keys)",
+            "exactly the true rows",
+        ),
+        "the ladder has no popularity rung": (
+            "serving/server.py",
+            "except StoreUnavailable:",
+            "except ZeroDivisionError:",
+            "does not answer",
+        ),
+        "clickbait is enjoyed: nobody regrets a like": (
+            "world/parameters.py",
+            '"clickbait": -1.5}',
+            '"clickbait": 1.5}',
+            "loses the month",
+        ),
+        "the feed shows the worst first": (
+            "world/sessions.py",
+            "return np.asarray(columns - 1 - (top[:, ::-1]",
+            "return np.asarray(columns - 1 - (np.sort(keys, axis=1)[:, :k]",
+            "random < popularity < linear < trees < oracle",
+        ),
+        "significance ignored: every large move pages": (
+            "monitoring/policy.py",
+            "if self.rate is not None:",
+            "if False:",
+            "removes most false alarms",
+        ),
+    },
+    "02_clarifying_requirements": {
+        "a dislike is worth three likes: the value function is turned round": (
+            "world/rankers.py",
+            '"dislike": -3.0}',
+            '"dislike": 3.0}',
+            "behind in likes after the month",
+        ),
+        "the plan forgets the candidates: one read per request": (
+            "capacity.py",
+            '"store_reads_per_second": qps * (1 + candidates),',
+            '"store_reads_per_second": qps,',
+            "breaks first",
+        ),
+        "forbidden features are used all the same": (
+            "orchestration/requirements.py",
+            "if not _names(design.without, ref)]]",
+            "]]",
+            "no ids cost likes",
+        ),
+        "no position bias: every slot is looked at": (
+            "world/behaviour.py",
+            "** (-p.attention * p.signal)",
+            "** (-0.0 * p.signal)",
+            "positions are worth more",
+        ),
+    },
 }
+"""Per notebook: fault → file, line, what stands there instead, words of the claim that fails."""
+
+CASES = [(notebook, fault) for notebook, faults in FAULTS.items() for fault in faults]
 
 
-def execute(package_parent: Path) -> subprocess.CompletedProcess[str]:
-    source = ROOT / "notebooks" / "_source" / f"{NOTEBOOK}.py"
+def execute(package_parent: Path, notebook: str = "01_introduction") -> subprocess.CompletedProcess[str]:
+    source = ROOT / "notebooks" / "_source" / f"{notebook}.py"
     code = (
         "import sys, json, pathlib, mlsys; from mlsys.lesson.run import execute; "
         "o = execute(pathlib.Path(sys.argv[1]), parameters=json.loads(sys.argv[2])); "
@@ -74,7 +108,7 @@ def execute(package_parent: Path) -> subprocess.CompletedProcess[str]:
     )
     environ = {**os.environ, "PYTHONPATH": str(package_parent), "PYTHONDONTWRITEBYTECODE": "1"}
     return subprocess.run(
-        [sys.executable, "-c", code, str(source), json.dumps(SMALL)],
+        [sys.executable, "-c", code, str(source), json.dumps(SMALL[notebook])],
         capture_output=True, text=True, env=environ, cwd=package_parent, encoding="utf-8",
     )  # fmt: skip
 
@@ -84,21 +118,22 @@ def copy_of_the_package(folder: Path) -> Path:
     return folder / "mlsys"
 
 
-def test_the_copy_without_a_fault_passes(tmp_path: Path) -> None:
+@pytest.mark.parametrize("notebook", FAULTS)
+def test_the_copy_without_a_fault_passes(notebook: str, tmp_path: Path) -> None:
     copy_of_the_package(tmp_path)
-    done = execute(tmp_path)
+    done = execute(tmp_path, notebook)
     assert done.returncode == 0 and "no error" in done.stdout, done.stdout + done.stderr
     assert str(tmp_path) in done.stdout  # it is the copy that ran
 
 
-@pytest.mark.parametrize("fault", FAULTS)
-def test_a_one_line_fault_makes_the_notebook_fail(fault: str, tmp_path: Path) -> None:
-    file, line, replacement, says = FAULTS[fault]
+@pytest.mark.parametrize(("notebook", "fault"), CASES)
+def test_a_one_line_fault_makes_the_notebook_fail(notebook: str, fault: str, tmp_path: Path) -> None:
+    file, line, replacement, says = FAULTS[notebook][fault]
     path = copy_of_the_package(tmp_path) / file
     text = path.read_text(encoding="utf-8")
     assert text.count(line) == 1, f"the line to break is gone from {file}; point the fault at its successor"
     path.write_text(text.replace(line, replacement), encoding="utf-8")
-    done = execute(tmp_path)
+    done = execute(tmp_path, notebook)
     assert done.returncode == 0, done.stderr
     assert says in done.stdout, done.stdout
 

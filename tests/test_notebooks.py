@@ -24,6 +24,10 @@ PARAMETERS: dict[str, dict[str, dict[str, Any]]] = {
         "many events": {"CURVE": [1_000, 30_000], "EVENTS": 100_000},
         "second seed": {"SEED": 11},
     },
+    "02_clarifying_requirements": {
+        "small": {"USERS": 600, "CONTRAST_SEEDS": 5},
+        "second seed": {"SEED": 7, "CONTRAST_SEEDS": 5},
+    },
 }
 """Per notebook, the runs in which every claim must hold as well."""
 
@@ -55,6 +59,29 @@ TOLERANCES: dict[str, dict[str, float]] = {
         "linear_share": 0.05,
         "trees_share": 0.04,
         "first_day": 6,
+    },
+    "02_clarifying_requirements": {
+        "day_1": 0.04,
+        "day_30": 0.15,
+        "turning_day": 1.5,
+        "reads_break": 0,
+        "saved_cores": 0,
+        "hourly_gain": 2.5,
+        "batch_loss": 4,
+        "views_loss": 5,
+        "nulls_change": 2,
+        "position_shuffled": 0.02,
+        "lift_left": 0.12,
+        "ids_price": 5,
+        "device_price": 4,
+        "cores_lost": 6,
+        "stack_lost": 6,
+        "worth_asking": 3,
+        "joint_loss": 0.08,
+        "objective_lost": 0.1,
+        "contrast_1": 0.03,
+        "contrast_30": 0.1,
+        "contrast_even": 1.5,
     },
 }
 """Per notebook, how far a result of the second seed may be from the committed one (absolute)."""
