@@ -109,7 +109,7 @@ def points(board: str) -> dict[str, int]:
 @pytest.mark.parametrize("board", [TERSE, WITH_USERS, TOP_DOWN, SPOKEN, BACKWARDS])
 def test_a_complete_board_passes_in_whoever_s_words(board: str) -> None:
     found = points(board)
-    assert min(found.values()) >= 2 and sum(found.values()) >= 13, found
+    assert min(found.values()) >= 2 and sum(found.values()) >= 12, found
 
 
 def test_what_is_missing_locks_its_row() -> None:
@@ -132,6 +132,29 @@ def test_the_strike_follows_the_architecture() -> None:
         key = find("01").variant(seed).key
         assert {flow.target for flow in FLOWS if flow.source == key["struck"]} == set(key["starved"])
     assert len({find("01").variant(seed).key["struck"] for seed in range(60)}) >= 6
+    assert len({str(find("01").variant(seed).key) for seed in range(60)}) >= 25
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("cache -> model server: fallback", "trending posts -> model server: if store times out"),
+        ("monitoring -> model server: rollback", "model registry -> model server: last good version"),
+        ("monitoring -> model server: rollback", "monitoring -> model server: canary stop, previous version"),
+    ],
+)
+def test_a_fallback_and_a_way_back_in_other_words(old: str, new: str) -> None:
+    assert old in TERSE and points(TERSE.replace(old, new))["survival"] >= 2
+
+
+def test_a_registry_between_training_and_evaluation_is_no_mistake() -> None:
+    drill = find("01")
+    seed = next(seed for seed in range(50) if drill.variant(seed).key["struck"] == "ML code")
+    key = drill.variant(seed).key
+    board = TERSE.replace("training -> evaluation -> registry", "training -> registry -> evaluation")
+    board += "training -> monitoring: loss curves"
+    values = {"board": board, "starved": list(key["starved"]), "first_sign": key["sign"]}
+    assert score(drill, seed, Typed(values)).points["strike"] == 3
 
 
 def test_every_component_has_names_and_no_name_has_two() -> None:

@@ -37,17 +37,21 @@ ACCEPTED = {
 }  # fmt: skip
 """Flows between components beside `FLOWS` for which somebody has a good reason. Management may point anywhere."""
 
-FALLBACK = ("snapshot", "fallback", "popular", "default", "cache", "rule", "heuristic", "last good", "backup", "static")
-BACK = ("roll", "revert", "previous model", "last good model", "back out", "champion", "kill switch", "undo")
+FALLBACK = ("snapshot", "fallback", "fall back", "popular", "trending", "most liked", "default", "cache", "rule",
+            "heuristic", "last good", "backup", "static", "degrad", "times out", "timeout", "without the store",
+            "when the store", "if the store", "if store", "store is down", "outage")  # fmt: skip
+BACK = ("roll", "revert", "previous model", "previous version", "last good model", "last good version", "old model",
+        "old version", "back out", "champion", "kill switch", "undo", "stop the canary", "canary stop")  # fmt: skip
 SENDS_BACK = {WATCH, EVALUATE, "Process management", "Configuration"}
 
 
 def variant(seed: int) -> Variant:
-    """One component is struck."""
-    struck = sorted(STRUCK)[int(generator(seed, 1).integers(len(STRUCK)))]
-    story, sign = STRUCK[struck]
+    """One component is struck, and on another day another one."""
+    struck, other = (sorted(STRUCK)[i] for i in generator(seed, 1).permutation(len(STRUCK))[:2])
     starved = sorted({flow.target for flow in FLOWS if flow.source == struck and flow.target != EVERYTHING})
-    return Variant({"struck": struck, "story": story}, {"struck": struck, "starved": tuple(starved), "sign": sign})
+    shown = {"struck": struck, "story": STRUCK[struck][0], "other": other, "other_story": STRUCK[other][0]}
+    key = {"struck": struck, "starved": tuple(starved), "other": other, "sign": STRUCK[other][1]}
+    return Variant(shown, key)
 
 
 def components(answer: Answer, variant: Variant) -> Evidence:
@@ -146,15 +150,19 @@ def strike(answer: Answer, variant: Variant) -> Evidence:
     if wrong:
         told.append(f"{', '.join(wrong)} gets nothing straight from {key['struck']}")
     if not sign:
-        told.append(f"'{answer['first_sign']}' is not the first sign")
+        told.append(f"'{answer['first_sign']}' is not the first sign that {key['other']} fails")
     if not (who and sign):
         return Evidence(int(who or sign), f"{key['struck']} is struck: {'; '.join(told)}")
-    drawn = board.after(key["struck"]) & KNOWN
-    if drawn != said:
+    direct = board.after(key["struck"])
+    drawn = direct & KNOWN
+    own = {target for box in direct - KNOWN for target in board.after(box)}  # A registry of your own stands between.
+    if not said <= drawn | own or not drawn - said <= allowed:
         return Evidence(2, f"right; but your board draws arrows from {key['struck']} to {_list(drawn)}, not to "
                            f"{_list(said)}")  # fmt: skip
     return Evidence(
-        3, f"{_list(said)} starve, your board says the same, and '{answer['first_sign']}' is the first sign"
+        3,
+        f"nothing comes to {_list(said)} any more, your board says the same; and '{answer['first_sign']}' is the first "
+        f"sign that {key['other']} fails",
     )
 
 

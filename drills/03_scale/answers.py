@@ -50,14 +50,14 @@ def wrong(variant: Variant) -> dict[str, Typed]:
     other = next(name for name in ("cores", "store reads") if name != right["bottleneck"])
     middle = (right["requests_1b"][0] * right["requests_1b"][1]) ** 0.5
     return {
-        "a_billion_is_a_hundred_million": changed("qps", "requests per second at 1B: your", 0.1, "requests_1b"),
+        "a_billion_is_a_hundred_million": changed("qps", "a factor of 10 more", 0.1, "requests_1b"),
         "no_idea_how_many_at_a_billion": changed("qps", "too wide to plan with", 1, requests_1b=around(middle, 4)),
-        "counted_requests_in_the_log": changed("storage", "GB of log a day at", 1 / shown["impressions"],
+        "counted_requests_in_the_log": changed("storage", "a factor of", 1 / shown["impressions"],
                                                "log_100m", "log_1b"),
-        "megabytes_for_gigabytes": changed("storage", "GB of log a day at 1B: your", 1e3, "log_1b"),
+        "megabytes_for_gigabytes": changed("storage", "a factor of 1,000 less", 1e3, "log_1b"),
         "time_of_500_for_each_candidate": changed("replicas", "a factor of 500 less", 500, "cores_100m", "cores_1b"),
         "adds_servers": changed("bottleneck", "something else", bottleneck=other),
-        "the_right_limit_at_no_scale": changed("bottleneck", "users at which it breaks: your", 10, "breaks_at"),
+        "the_right_limit_at_no_scale": changed("bottleneck", "a factor of 10 less", 10, "breaks_at"),
         "three_digits_after_rounding_the_day": Typed(right | shifted, ASKED, row="calibration", says="too sure"),
     }  # fmt: skip
 

@@ -52,7 +52,7 @@ def wrong(variant: Variant) -> dict[str, Typed]:
         ),
         "looks_at_auc": changed("detection", "auc_alone flags", first_check="auc_alone"),
         "shuffle_sees_all": changed(
-            "detection", "Shuffled labels:", first_check="shuffled_labels", shuffle_flags=list(key["leaks"])
+            "detection", "Shuffled labels: wrong about", first_check="shuffled_labels", shuffle_flags=list(key["leaks"])
         ),
     }
 

@@ -93,7 +93,7 @@ def wrong(variant: Variant) -> dict[str, Typed]:
                                                                        found["lift"] + 6 * found["error"]]),
         "ships_on_auc" if not real else "drops_what_works": other("tradeoff", "does not follow",
                                                                  decision="drop" if real else "ship"),
-        "thinks_in_likes": other("tradeoff", "your threshold", reversal=found["pays"] / likes),
+        "thinks_in_likes": other("tradeoff", f"{1 / likes:.2f} of the one", reversal=found["pays"] / likes),
         "cuts_candidates_by_30_percent": other("systems", "do not shrink", fits=0.7 * shown["candidates"]),
         "watches_the_split": other("monitoring", "stays silent", alert="sample_ratio"),
     }  # fmt: skip

@@ -84,7 +84,7 @@ def wrong(variant: Variant) -> dict[str, Typed]:
         "a_loss_doubled": but("cost", "missed", cost=[middle + 8, middle + 16]),
         "anything": but("cost", "wide", cost=[-50, 100]),
         "pages_all_the_time": but(
-            "page", "false alarm", page=[{"column": "likes", "when": "below", "value": usual + 1}]
+            "page", "false alarms,", page=[{"column": "likes", "when": "below", "value": usual + 1}]
         ),
         "never_pages": but("page", "no page", page=[{"column": "held", "when": "above", "value": 1e6}]),
     }

@@ -86,7 +86,7 @@ def add_parser(commands: Any) -> None:
         ("rubric", "what 0 to 3 points mean"),
         ("transcript", "what was asked, told, hinted and checked"),
         ("reference", "the reference answer of your seed"),
-        ("samples", "answers at E4, E5 and E6, with their points"),
+        ("samples", "answers at E4, E5 and E6, where the drill has some"),
     ):
         show.add_argument(f"--{name}", action="store_true", help=what)
     verb("next", "what to practise now: the weakest row that is due", _next, number=False)
@@ -165,12 +165,12 @@ def _check(arguments: Namespace) -> int:
     print("running your claims, some seconds ...", file=sys.stderr)
     card = session.check()
     print(f"{drill_text(session.drill)} · seed {session.attempt.seed} · {session.clock}\n")
+    print(card_text(session.drill, card, session.attempt.seed))
     for value in session.answer().values():
         if isinstance(value, Graph):
             picture = session.folder / "board.png"
             write(picture, style.png(whiteboard.draw(value)))
-            print(f"{whiteboard.ascii(value)}\n\nDrawn: {picture}\n")
-    print(card_text(session.drill, card, session.attempt.seed))
+            print(f"\n{whiteboard.ascii(value)}\n\nDrawn: {picture}")
     if card.open:
         print(f"\nListen to yourself, then: {SELF} check {session.drill.name[:2]} --score {card.open[0]}=2")
     return 0
@@ -178,7 +178,7 @@ def _check(arguments: Namespace) -> int:
 
 def _points(text: str) -> tuple[str, int]:
     row, _, points = text.partition("=")
-    if not points.isdigit():
+    if not points.isdecimal():
         raise MlsysError(f"--score {text}", why="it is ROW=POINTS, points from 0 to 3", fix="--score structure=2")
     return row, int(points)
 
@@ -215,9 +215,15 @@ def _next(arguments: Namespace) -> int:
         print(f"Nothing is due. Rest, or take another seed of any drill: {SELF} start NN --new")
         return 0
     drill = find(row["drill"])
-    new = " --new" if _open(arguments.folder).latest(drill.name) else ""
-    tried = f"its row {row['row']!r} has {row['points']:.0f} points" if row["points"] >= 0 else "you have not tried it"
-    print(f"{drill_text(drill)}\n    {tried}\n    {SELF} start {drill.name[:2]}{new}")
+    latest, number = _open(arguments.folder).latest(drill.name), drill.name[:2]
+    if row["points"] >= 0:
+        state, what = f"its row {row['row']!r} has {row['points']:.0f} points", f"start {number} --new"
+    elif latest is not None and latest.checked is not None:
+        state, what = f"nobody has scored its row {row['row']!r} yet", f"check {number} --score {row['row']}=2"
+    else:
+        state = "you have not tried it" if latest is None else "you have started it"
+        what = f"start {number}"
+    print(f"{drill_text(drill)}\n    {state}\n    {SELF} {what}")
     return 0
 
 

@@ -19,6 +19,9 @@ from typing import Any
 from mlsys.core import MlsysError
 from mlsys.drills.graph import Graph
 
+CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
+"""What TOML does not take in a text of several lines."""
+
 LONGEST = 200_000
 """Characters of an answer; nobody types more."""
 
@@ -141,15 +144,48 @@ def toml(value: Any, *, wide: bool = False) -> str:
         if wide and value and isinstance(value[0], Mapping | str):
             return "[\n" + "".join(f"  {toml(one)},\n" for one in value) + "]"
         return "[" + ", ".join(toml(one) for one in value) + "]"
-    if isinstance(value, str) and wide and "\n" in value:
+    if isinstance(value, str) and wide and "\n" in value and not CONTROL.search(value):
         return '"""\n' + value.replace("\\", "\\\\").replace('""', '"\\"').strip("\n") + '\n"""'
-    return json.dumps(value, ensure_ascii=False)
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+
+
+def replaced(text: str, values: Mapping[str, Any]) -> str:
+    """Answer text with other values for some fields; all other lines stay. Raises `AnswerError` if that cannot be."""
+    want, lines = {**load(text), **values}, text.split("\n")
+    for name, value in values.items():
+        written = f"{name} = {toml(value, wide=True)}".split("\n")
+        start = line_of("\n".join(lines), name) - 1
+        spans = [end for end in range(start + 1, len(lines) + 1) if _holds("\n".join(lines[start:end]), name)]
+        lines[slice(start, spans[0]) if spans else slice(0, 0)] = written
+    found = "\n".join(lines)
+    for attempt in (found, dump(want)):
+        try:
+            if load(attempt) == want:
+                return attempt
+        except AnswerError:
+            continue
+    raise AnswerError(
+        "the answer file holds something that cannot be written again",
+        why=f"its fields are {', '.join(want)}",
+        fix="take out what is no field of this drill, then save again",
+    )
+
+
+def _holds(text: str, name: str) -> bool:
+    try:
+        return list(tomllib.loads(text)) == [name]
+    except (tomllib.TOMLDecodeError, RecursionError):
+        return False
 
 
 def line_of(text: str, name: str, item: int | None = None) -> int:
     """The line, from 1, on which a field stands; with `item`, from 0, the line of that item of its list."""
     inside, start, seen = "", 0, -1
-    for number, line in enumerate(text.splitlines(), 1):
+    for number, line in enumerate(text.split("\n"), 1):
+        if not inside and line.lstrip().startswith("#"):
+            continue
         if not inside and not start and re.match(rf"\s*(\[\[)?\s*{re.escape(name)}\s*(=|\]\])", line):
             start = number
             if item is None:
@@ -196,7 +232,7 @@ def load(text: str) -> dict[str, Any]:
 
 
 def _refused(text: str, one: Field, value: Any, wanted: str, item: int | None = None) -> AnswerError:
-    shown = toml(value if item is None else value[item]) if _plain(value) else repr(value)
+    shown = toml(value if item is None else value[item]) if _plain(value) else f"a {type(value).__name__}"
     where = f"line {line_of(text, one.name, item)}: {one.name}" + (f", item {item + 1}," if item is not None else "")
     return AnswerError(
         f"{where} = {shown[:200]}",

@@ -67,7 +67,7 @@ class Help:
         if used:
             return max(1, 3 - used), f"{used} hint{'s' * (used > 1)} used"
         if row in self.seen and self.seen[row] < 3:
-            return max(2, self.seen[row]), "you had read why it was locked"
+            return 2, "you had read why it was locked"
         return 3, ""
 
 
@@ -92,7 +92,7 @@ def listen(drill: Drill, question: str) -> Fact | None:
     words = re.findall(r"[a-z0-9]+", question.lower())
     if not 2 <= len(words) <= WORDS:
         raise MlsysError(
-            f"that question has {len(words)} words",
+            f"that question has {len(words)} words of letters a to z",
             why="an interviewer answers one question at a time",
             fix="ask for one thing in 2 to 30 words, as you would say it",
         )
@@ -119,7 +119,7 @@ def _score(drill: Drill, row: Row, seed: int, answer: Answer, human: Mapping[str
         return RowScore(row.id, row.title, 0, None, f"you left {', '.join(empty)} empty")
     found = drill.evidence(row, answer, seed)
     cap, why = helped.cap(row.id)
-    points = min(found.points, cap)
-    reason = found.reason + (f" (capped at {cap}: {why})" if points < found.points else "")
+    points = min(found.points, max(cap, helped.kept.get(row.id, 0)))  # What was earned before the help stays.
+    reason = found.reason + (f" (capped at {points}: {why})" if points < found.points else "")
     raised = row.id in helped.seen and points > helped.seen[row.id]
     return RowScore(row.id, row.title, points, found.points, reason, raised=raised)

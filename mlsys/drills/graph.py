@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 MOST_ARROWS = 300
+ARROWS = str.maketrans({"→": "->", "⇒": "->", "⟶": "->", "←": "<-"})
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,7 @@ class Graph:
         arrows: list[Arrow] = []
         names: list[str] = []
         for number, line in enumerate(text.splitlines(), 1):
-            drawn = line.split("#")[0].strip()
+            drawn = re.sub(r"(^|\s)#.*", "", line).translate(ARROWS).replace("=>", "->").strip()
             if not drawn:
                 continue
             # The label stands behind the last box, so a colon before an arrow belongs to nothing.
@@ -51,15 +52,19 @@ class Graph:
             ends = [[_name(box) for box in side.split(",")] for side in re.split("-+>|<-+", path)]
             if "<-" in path:
                 ends.reverse()
+            if len(ends) == 1 and re.search(r"\s(--+|-|=)\s", path):
+                raise ValueError(f"lines like 'feature store -> server'; line {number} of the board, {line.strip()!r}, "
+                                 "has a line without a head")  # fmt: skip
             if not all(name for side in ends for name in side):
                 raise ValueError(f"lines like 'feature store -> server: online features'; line {number} of the board, "
                                  f"{line.strip()!r}, has an arrow without a box")  # fmt: skip
             if len(ends) == 1:
                 names += ends[0]
+            drawn_here = sum(len(left) * len(right) for left, right in pairwise(ends))
+            if len(arrows) + drawn_here > MOST_ARROWS or len(names) > MOST_ARROWS:
+                raise ValueError(f"at most {MOST_ARROWS} arrows and boxes: nobody can read such a board")
             for left, right in pairwise(ends):
                 arrows += [Arrow(a, b, what.strip(), number) for a in left for b in right]
-        if len(arrows) > MOST_ARROWS:
-            raise ValueError(f"at most {MOST_ARROWS} arrows, not {len(arrows)}: nobody can read such a board")
         drawn_boxes = {end for arrow in arrows for end in (arrow.source, arrow.target)}
         return cls(tuple(arrows), tuple(dict.fromkeys(name for name in names if name not in drawn_boxes)))
 
@@ -72,7 +77,8 @@ class Graph:
     def renamed(self, name: Callable[[str], str]) -> Graph:
         """The same board with every box called what `name` says."""
         arrows = [Arrow(name(a.source), name(a.target), a.what, a.line) for a in self.arrows]
-        return Graph(tuple(arrows), tuple(dict.fromkeys(map(name, self.alone))))
+        drawn = {end for arrow in arrows for end in (arrow.source, arrow.target)}
+        return Graph(tuple(arrows), tuple(box for box in dict.fromkeys(map(name, self.alone)) if box not in drawn))
 
     def has(self, source: str, target: str) -> bool:
         """Whether an arrow leads from one box straight to the other."""

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -32,6 +33,9 @@ CREATE TABLE IF NOT EXISTS intervals (
     attempt INTEGER NOT NULL REFERENCES attempts, name TEXT NOT NULL,
     low REAL NOT NULL, high REAL NOT NULL, truth REAL NOT NULL, PRIMARY KEY (attempt, name));
 """
+
+VERSION = 1
+"""Of the layout above."""
 
 TABLES = ("attempts", "transcript", "scores", "intervals")
 
@@ -63,17 +67,19 @@ class Progress:
         self.path, self.clock = path, clock
         if isinstance(path, Path):
             path.parent.mkdir(parents=True, exist_ok=True)
-        try:
+        with self._explained():
             self._connection = sqlite3.connect(path, timeout=30, isolation_level=None)
-            with self._transaction() as sql:
-                for statement in SCHEMA.strip().split(";\n"):
-                    sql.execute(statement)
-        except sqlite3.DatabaseError as error:
-            raise MlsysError(
-                f"{path} cannot be used: {error}",
-                why="attempts and points are kept there",
-                fix="move the file away; a new one is made",
-            ) from None
+        with self._transaction() as sql:
+            (version,) = sql.execute("PRAGMA user_version").fetchone()
+            old = sql.execute("SELECT count(*) FROM sqlite_master").fetchone()[0] > 0
+            if version != VERSION and old:
+                raise MlsysError(
+                    f"{path} was written by another version of mlsys",
+                    why=f"its layout is {version}, and this one reads {VERSION}",
+                    fix="move the file away, and a new one is made; or go back to the version that wrote it",
+                )
+            for statement in [*SCHEMA.strip().split(";\n"), f"PRAGMA user_version = {VERSION}"]:
+                sql.execute(statement)
 
     def start(self, drill: str, seed: int) -> Attempt:
         """A new attempt; its clock runs from now."""
@@ -90,7 +96,7 @@ class Progress:
 
     def attempts(self, where: str = "ORDER BY id", *values: object) -> list[Attempt]:
         """Attempts, by default all."""
-        rows = self._connection.execute(f"SELECT id, drill, seed, started, checked FROM attempts {where}", values)
+        rows = self._read(f"SELECT id, drill, seed, started, checked FROM attempts {where}", *values)
         return [Attempt(i, drill, seed, np.datetime64(started), np.datetime64(checked) if checked else None)
                 for i, drill, seed, started, checked in rows]  # fmt: skip
 
@@ -100,7 +106,7 @@ class Progress:
         return float((end - attempt.started) / np.timedelta64(1, "s")) / 60
 
     def say(self, attempt: Attempt, kind: str, what: str, reply: str) -> None:
-        """Keep one line of the transcript; `kind` is ask, hint, check, score or show."""
+        """Keep one line of the transcript; `kind` is ask, fact, hint, check, score or show."""
         with self._transaction() as sql:
             sql.execute("INSERT INTO transcript VALUES (?, ?, ?, ?, ?)", (attempt.id, self._now(), kind, what, reply))
 
@@ -110,43 +116,72 @@ class Progress:
 
     def said(self, attempt: Attempt, kind: str) -> list[tuple[str, str]]:
         """(what, reply) of every line of this kind, at this seed of this drill, whichever the attempt."""
-        return [(str(what), str(reply)) for what, reply in self._connection.execute(
+        found = self._read(
             "SELECT what, reply FROM transcript JOIN attempts ON attempt = id "
             "WHERE drill = ? AND seed = ? AND kind = ? ORDER BY transcript.rowid",
-            (attempt.drill, attempt.seed, kind))]  # fmt: skip
+            attempt.drill,
+            attempt.seed,
+            kind,
+        )
+        return [(str(what), str(reply)) for what, reply in found]
 
     def helped(self, attempt: Attempt) -> Help:
         """Hints used, reasons read and references seen, at this seed of this drill."""
         hints: dict[str, int] = {}
         for row, _ in self.said(attempt, "hint"):
             hints[row] = hints.get(row, 0) + 1
-        seen = self._connection.execute(
-            "SELECT row, MAX(first), MAX(points) FROM scores JOIN attempts ON attempt = id "
-            "WHERE drill = ? AND seed = ? GROUP BY row",
-            (attempt.drill, attempt.seed),
-        ).fetchall()
-        first, kept = ({row[0]: row[i] for row in seen} for i in (1, 2))
+        seen = self._read(
+            "SELECT row, first, points FROM scores JOIN attempts ON attempt = id "
+            "WHERE drill = ? AND seed = ? ORDER BY id",
+            attempt.drill,
+            attempt.seed,
+        )
+        first: dict[str, int] = {}
+        kept: dict[str, int] = {}
+        for row, points_then, points in seen:
+            first.setdefault(row, points_then)  # Those of the first attempt: a new one does not make the seed new.
+            kept[row] = max(points, kept.get(row, 0))
         return Help(hints, first, kept, revealed=bool(self.said(attempt, "show")))
 
     def keep(self, attempt: Attempt, card: Scorecard, intervals: Mapping[str, tuple[float, float, float]]) -> None:
         """Keep a scorecard, but for rows without an answer: who has read no reason yet has a first check before them.
 
-        The best points of a row stay. Intervals count as they stood at the first check.
+        The best points of a row stay, and so does when it was first checked: that says when it is due. Intervals count
+        as they stood at the first check of this seed, and not once its reference was shown.
         """
-        now = self._now()
+        now, before, revealed = self._now(), self._checked(attempt), bool(self.said(attempt, "show"))
+        told = self._read(
+            "SELECT name FROM intervals JOIN attempts ON attempt = id WHERE drill = ? AND seed = ?",
+            attempt.drill,
+            attempt.seed,
+        )
+        known = {name for (name,) in told}
         with self._transaction() as sql:
             sql.execute("UPDATE attempts SET checked = ? WHERE id = ? AND checked IS NULL", (now, attempt.id))
             for row in card.rows:
                 if row.earned is not None:
                     sql.execute(
                         "INSERT INTO scores VALUES (?, ?, ?, ?, ?) ON CONFLICT DO UPDATE "
-                        "SET points = MAX(points, excluded.points), at = excluded.at",
-                        (attempt.id, row.row, row.points, row.points, now),
+                        "SET points = MAX(points, excluded.points)",
+                        (attempt.id, row.row, row.points, row.points, before.get(row.row, now)),
                     )
-            for name, numbers in intervals.items():
+            for name, numbers in intervals.items() if not revealed else ():
+                if name in known:
+                    continue
                 sql.execute("INSERT OR IGNORE INTO intervals VALUES (?, ?, ?, ?, ?)", (attempt.id, name, *numbers))
             reply = " ".join(f"{row}={points}" for row, points in card.points.items())
             sql.execute("INSERT INTO transcript VALUES (?, ?, 'check', ?, ?)", (attempt.id, now, card.level, reply))
+
+    def _checked(self, attempt: Attempt) -> dict[str, str]:
+        """When each row of this seed was first checked."""
+        return dict(
+            self._read(
+                "SELECT row, MIN(at) FROM scores JOIN attempts ON attempt = id "
+                "WHERE drill = ? AND seed = ? GROUP BY row",
+                attempt.drill,
+                attempt.seed,
+            )
+        )
 
     def give(self, attempt: Attempt, points: Mapping[str, int]) -> None:
         """Keep what a human gives; the last word counts."""
@@ -160,7 +195,7 @@ class Progress:
 
     def points(self, attempt: Attempt) -> dict[str, int]:
         """The points of an attempt that are kept, by row."""
-        return dict(self._connection.execute("SELECT row, points FROM scores WHERE attempt = ?", (attempt.id,)))
+        return dict(self._read("SELECT row, points FROM scores WHERE attempt = ?", attempt.id))
 
     def rows(self, drills: Sequence[Drill]) -> pd.DataFrame:
         """One line per rubric row of these drills.
@@ -190,8 +225,13 @@ class Progress:
         return self._frame(f"SELECT * FROM {TABLES[TABLES.index(name)]}")
 
     def _frame(self, query: str, *values: object) -> pd.DataFrame:
-        cursor = self._connection.execute(query, values)
-        return pd.DataFrame(cursor.fetchall(), columns=[column[0] for column in cursor.description])
+        with self._explained():
+            cursor = self._connection.execute(query, values)
+            return pd.DataFrame(cursor.fetchall(), columns=[column[0] for column in cursor.description])
+
+    def _read(self, query: str, *values: object) -> list[tuple[Any, ...]]:
+        with self._explained():
+            return self._connection.execute(query, values).fetchall()
 
     def _now(self) -> str:
         return str(self.clock.now().astype("datetime64[s]"))
@@ -199,23 +239,38 @@ class Progress:
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
         """Begin at once, so that two writers wait for each other instead of failing half way."""
-        self._connection.execute("BEGIN IMMEDIATE")
+        with self._explained():
+            self._connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield self._connection
+                self._connection.execute("COMMIT")
+            except BaseException:
+                self._connection.execute("ROLLBACK")
+                raise
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
         try:
-            yield self._connection
-        except BaseException:
-            self._connection.execute("ROLLBACK")
-            raise
-        self._connection.execute("COMMIT")
+            yield
+        except sqlite3.Error as error:
+            busy = "locked" in str(error)
+            raise MlsysError(
+                f"{self.path} cannot be used: {error}",
+                why="another process writes there for long" if busy else "attempts and points are kept there",
+                fix="end it, or wait, then try again" if busy else "move the file away; a new one is made",
+            ) from None
 
 
 def weakest(rows: pd.DataFrame) -> pd.Series | None:
     """The row to practise next, of `Progress.rows`; None when nothing is due.
 
-    First what was tried and is below 2, the lowest and then the longest ago; then drills never tried; then the rest.
+    First what was tried and is below 2, the lowest and then the longest ago; then drills of which no row has points;
+    then rows that nobody has scored yet; then the rest.
     """
     due = rows[rows["due"]]
     weak = due[due["points"] < 2].sort_values(["points", "at"], kind="stable")
-    fresh = due[due["points"].isna()]
+    tried = due["drill"].isin(rows.loc[rows["points"].notna(), "drill"])
+    fresh, unheard = due[due["points"].isna() & ~tried], due[due["points"].isna() & tried]
     rest = due[due["points"] >= 2].sort_values(["points", "at"], kind="stable")
-    order = pd.concat([weak, fresh, rest])
+    order = pd.concat([weak, fresh, unheard, rest])
     return order.iloc[0] if len(order) else None

@@ -23,6 +23,9 @@ SAMPLED = ("incident", "decision", "code", "review", "spoken")
 
 LEVELS = ("E4", "E5", "E6")
 
+NEXT = 2
+"""Seeds after the proved one; at most one of them may share its key."""
+
 GUESSES, LUCKY = 20, 2
 """Random answers per seed, and how many of them may pass."""
 
@@ -77,7 +80,7 @@ def _problems(drill: Drill, seed: int) -> Iterator[str]:
 
     empty = grade(drill, seed, parse(drill.template(seed), drill.fields))
     for row in empty.rows:
-        if row.row in machine and machine[row.row].needs and (row.points or "empty" not in row.reason):
+        if row.row in machine and (row.points or (machine[row.row].needs and "empty" not in row.reason)):
             yield f"an empty answer earns {row.points} in {row.row}: {row.reason}"
 
     best_answer: Typed = answers.reference(variant)
@@ -120,6 +123,8 @@ def _bites(name: str, typed: Typed, found: Scorecard, best: Mapping[str, Any]) -
         if row.row == typed.row:
             if row.unlocked:
                 yield f"the wrong answer {name} is not caught: {row.row} has {row.points}: {row.reason}"
+            elif typed.says and typed.says in best[row.row].reason:
+                yield f"the wrong answer {name} is to say {typed.says!r}, and so does the reference"
             elif not typed.says or typed.says not in row.reason:
                 yield f"the wrong answer {name} fails {row.row} without saying {typed.says!r}: {row.reason}"
         elif row.points != best[row.row].points:
@@ -127,12 +132,12 @@ def _bites(name: str, typed: Typed, found: Scorecard, best: Mapping[str, Any]) -
 
 
 def _others(drill: Drill, seed: int, variant: Variant, reference: Callable[[Variant], Typed]) -> Iterator[str]:
-    """The next seed's reference answer fails here."""
-    other = next((s for s in range(seed + 1, seed + 6) if drill.variant(s).key != variant.key), None)
-    if other is None:
-        yield "five seeds have the same key"
-    elif score(drill, seed, reference(drill.variant(other))).level != "E4":
-        yield f"the reference of seed {other} passes"
+    """Most of the next seeds have another key, and the reference of the first that has fails here."""
+    others = [s for s in range(seed + 1, seed + 1 + NEXT) if drill.variant(s).key != variant.key]
+    if len(others) < NEXT - 1:
+        yield f"{NEXT - len(others)} of the next {NEXT} seeds have the same key"
+    if others and score(drill, seed, reference(drill.variant(others[0]))).level != "E4":
+        yield f"the reference of seed {others[0]} passes"
 
 
 def _everything(one: Field, reference: Any) -> Any:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from mlsys.core import MlsysError, SystemClock
-from mlsys.drills.answer import AnswerError, dump, load, parse
+from mlsys.drills.answer import AnswerError, dump, load, parse, replaced
 from mlsys.drills.grading import QUESTIONS, Scorecard, grade, listen
 from mlsys.drills.progress import Attempt, Progress
 from mlsys.drills.source import Drill, Typed, fill, find
@@ -69,7 +69,7 @@ class Session:
         fact = listen(self.drill, question)
         reply = self._filled(fact.text) if fact else NO_FACT
         told = [one for _, one in self.progress.said(self.attempt, "ask")]
-        if fact and reply in told:
+        if question in [one for one, _ in self.progress.said(self.attempt, "ask")] or (fact and reply in told):
             return reply
         if len(told) >= QUESTIONS:
             raise MlsysError(
@@ -78,6 +78,8 @@ class Session:
                 fix="assume the rest, and say so",
             )
         self.progress.say(self.attempt, "ask", question, reply)
+        if fact:
+            self.progress.say(self.attempt, "fact", fact.id, question)
         return reply
 
     @property
@@ -87,8 +89,7 @@ class Session:
 
     def asked(self) -> list[str]:
         """Ids of the facts that questions have released."""
-        facts = (listen(self.drill, question) for question, _ in self.progress.said(self.attempt, "ask"))
-        return sorted({fact.id for fact in facts if fact})
+        return sorted({fact for fact, _ in self.progress.said(self.attempt, "fact")})
 
     def hint(self, row: str) -> str:
         """The next hint for a row; it caps the row."""
@@ -113,7 +114,7 @@ class Session:
 
     def _text(self) -> str:
         try:
-            return self.path.read_text(encoding="utf-8")
+            return self.path.read_text(encoding="utf-8-sig")
         except FileNotFoundError:
             raise AnswerError(f"there is no {self.path.name} yet", why="it holds your answer",
                               fix=f"python start.py drill start {self.drill.name[:2]}") from None  # fmt: skip
@@ -128,14 +129,17 @@ class Session:
     def save(self, text: str) -> dict[str, Any]:
         """Put answer text into the file, if it can be read; returns the values of the whole file.
 
-        Fields that the text does not name stay as they are. What was there before stays in answer.toml.before.
+        Fields that the text does not name, or leaves empty, stay as they are, and so do the file's comments. What was
+        there before stays in answer.toml.before.
         """
         parse(text, self.drill.fields)
-        named = load(text)
-        kept = dump({name: value for name, value in self.raw().items() if name not in named})
-        if self.path.exists():
-            _write(self.path.with_name("answer.toml.before"), self._text())
-        _write(self.path, kept + text.lstrip("\n"))
+        old = self._text() if self.path.exists() else self.drill.template(self.attempt.seed)
+        before = load(old)
+        changed = {name: value for name, value in load(text).items() if value != before.get(name) and not _empty(value)}
+        if changed:
+            new = replaced(old, changed)
+            _write(self.path.with_name("answer.toml.before"), old)
+            _write(self.path, new)
         return self.answer()
 
     def check(self) -> Scorecard:
@@ -147,8 +151,8 @@ class Session:
                 why="the first check counts, so an empty answer is not scored",
                 fix=f"fill in {self.path.name}, or run the answer cell",
             )
-        human = {row: points for row, points in self.progress.points(self.attempt).items()
-                 if not next(one for one in self.drill.rows if one.id == row).check}  # fmt: skip
+        heard = {row.id for row in self.drill.rows if not row.check}
+        human = {row: points for row, points in self.progress.points(self.attempt).items() if row in heard}
         helped = self.progress.helped(self.attempt)
         card = grade(self.drill, self.attempt.seed, values, asked=self.asked(), human=human, helped=helped)
         truths = self.drill.truths(self.attempt.seed)
@@ -189,12 +193,16 @@ class Session:
             shown = json.loads((self.folder / SHOWN).read_text(encoding="utf-8"))
         except (OSError, ValueError):
             shown = self.drill.variant(self.attempt.seed).shown
-        return fill(text, shown, self.drill.name)
+        try:
+            return fill(text, shown, self.drill.name)
+        except MlsysError:  # A fact's or a hint's own number: not in the candidate's folder.
+            return fill(text, self.drill.variant(self.attempt.seed).shown, self.drill.name)
 
     def _lay_out(self) -> None:
         variant = self.drill.variant(self.attempt.seed)
         self.folder.mkdir(parents=True, exist_ok=True)
-        _write(self.folder / SHOWN, json.dumps(dict(variant.shown), default=lambda value: value.item()))
+        used = {name: value for name, value in variant.shown.items() if f"{{{{{name}" in self.drill.prompt}
+        _write(self.folder / SHOWN, json.dumps(used, default=lambda value: value.item()))
         _write(self.folder / "prompt.md", self.prompt + "\n")
         for name, table in variant.tables.items():
             _write(self.folder / f"{name}.csv", table.to_csv(index=False, lineterminator="\n"))
@@ -210,14 +218,18 @@ def typed_text(typed: Typed) -> str:
 
 
 def _seed(seed: int) -> int:
-    if seed < 0:
-        raise MlsysError(f"seed {seed}", why="a seed is 0 or more", fix="leave it out, or --seed 7")
+    if not 0 <= seed < 2**63:
+        raise MlsysError(f"seed {seed}", why="a seed is 0 or more, and below 2^63", fix="leave it out, or --seed 7")
     return seed
 
 
+def _empty(value: Any) -> bool:
+    return value in ("", [], {}) or (isinstance(value, str) and not value.strip())
+
+
 def _write(path: Path, text: str) -> None:
-    """In one step, so that a crash leaves the old file."""
-    part = path.with_name(path.name + ".part")
+    """In one step, so that a crash leaves the old file. A notebook and a terminal may write at once."""
+    part = path.with_name(f"{path.name}.{secrets.token_hex(4)}.part")
     part.write_text(text, encoding="utf-8", newline="\n")
     part.replace(path)
 

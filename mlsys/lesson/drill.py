@@ -95,7 +95,11 @@ class LessonDrill:
     def board(self) -> None:
         """A text box whose arrows are drawn while you type; what can be read is saved at once."""
         session = self._session
-        (field,) = [one for one in session.drill.fields if one.kind == "graph"]
+        fields = [one for one in session.drill.fields if one.kind == "graph"]
+        if not fields:
+            raise MlsysError(f"{session.drill.name} has no board", why="it asks for no drawing",
+                             fix="answer in the %%answer cell")  # fmt: skip
+        field = fields[0]
         text = str(session.raw().get(field.name, ""))
         box = ipywidgets.Textarea(
             value=text, rows=14, layout={"width": "760px"}, placeholder="one arrow a line: a -> b"
@@ -165,7 +169,7 @@ def notebook(drill: Drill) -> bytes:
     ]
     if drill.facts:
         cells += [_text("Ask what you need to know, one thing at a time. Some of it comes only if asked for."),
-                  _code('drill.ask("How many questions may I ask?")')]  # fmt: skip
+                  _code('# drill.ask("How high is the peak over the mean?")')]  # fmt: skip
     if drill.kind == "spoken":
         cells.append(_code("drill.stopwatch()"))
     if board:
@@ -174,7 +178,7 @@ def notebook(drill: Drill) -> bytes:
         _text("Your answer. Run the cell to save it; what is left empty locks the rows that need it."),
         _code(f"%%answer\n{answer}".rstrip()),
         _text("The first check counts. `drill.rubric()` says what earns points; `drill.hint(row)` helps and caps the "
-              "row. Afterwards: `drill.reference()`, `drill.samples()`, and another seed: `start(..., new=True)`."),
+              "row. Afterwards: `drill.reference()`, and another seed: `start(..., new=True)`."),
         _code("drill.check()"),
     ]  # fmt: skip
     return to_bytes(assemble(cells))

@@ -49,7 +49,7 @@ def wrong(variant: Variant) -> dict[str, Typed]:
         "counts_by_eye": changed("extent", "Join it yourself", wrong_rows=not_lost),
         "every_defect_is_a_leak": changed("leaks", "leaks nothing", leaks=everyone)
         if everyone != ["none"]
-        else changed("leaks", "had not arrived", leaks=everyone),
+        else changed("leaks", "answers from events that", leaks=everyone),
     }
 
 
