@@ -27,17 +27,14 @@ def boards(variant: Variant) -> tuple[pd.DataFrame, pd.DataFrame]:
 
 
 def page(variant: Variant) -> dict[str, Any]:
-    """The column that separates the first bad day best, and a limit halfway."""
+    """The column that the cause moves first, and a limit nearer to the first bad day than to any healthy one: other
+    healthy days may go a little further."""
     ill, control = boards(variant)
-    healthy, first = pd.concat([ill.loc[: variant.key["first_day"] - 1], control]), ill.loc[variant.key["first_day"]]
-    low, high = healthy.min(), healthy.max()
-    scale = high - low + high.abs() / 10 + [0.1 if name.startswith("psi") else 0.02 for name in ill]
-    above, below = (first - high) / scale, (low - first) / scale
-    if above.max() >= below.max():
-        name, edge, when = above.idxmax(), high, "above"
-    else:
-        name, edge, when = below.idxmax(), low, "below"
-    return {"column": name, "when": when, "value": float((edge[name] + first[name]) / 2)}
+    name, first = variant.key["onset"], variant.key["first_day"]
+    healthy, bad = pd.concat([ill.loc[: first - 1], control])[name], float(ill.loc[first, name])
+    above = bad - healthy.max() >= healthy.min() - bad
+    edge = float(healthy.max() if above else healthy.min())
+    return {"column": name, "when": "above" if above else "below", "value": 0.25 * edge + 0.75 * bad}
 
 
 def excluded(variant: Variant) -> list[dict[str, str]]:
