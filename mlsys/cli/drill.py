@@ -91,7 +91,7 @@ def add_parser(commands: Any) -> None:
         show.add_argument(f"--{name}", action="store_true", help=what)
     verb("next", "what to practise now: the weakest row that is due", _next, number=False)
     new = verb("new", "begin a drill of your own", _new, number=False)
-    new.add_argument("name", metavar="NN_slug", help="for example 09_cold_start")
+    new.add_argument("name", metavar="NN_slug", help="for example 10_cold_start")
     proof = verb(
         "prove", "prove the graders: references pass, wrong answers fail where they should", _prove, number=False,
         description="For each drill: an empty answer earns nothing, the reference is E6, each named wrong answer\n"

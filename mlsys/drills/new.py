@@ -131,7 +131,7 @@ def create(name: str, folder: Path = FOLDER) -> Path:
     """Make the folder `NN_slug`; raises `DrillError` if it is there, or the number is taken."""
     if not re.fullmatch(r"\d\d_[a-z0-9_]+", name):
         raise DrillError(f"a drill cannot be called {name!r}", why="it is two digits and a slug, NN_slug",
-                         fix="09_cold_start")  # fmt: skip
+                         fix="10_cold_start")  # fmt: skip
     taken = sorted(path.name for path in folder.glob(f"{name[:2]}_*"))
     if taken:
         raise DrillError(f"{name[:2]} is taken by {taken[0]}", why="drills are called by their number",
