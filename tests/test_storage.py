@@ -237,10 +237,12 @@ def test_only_what_is_asked_for_is_opened(data: Dataset, monkeypatch: pytest.Mon
     assert set(opened) == {f for part in parts for f in part.files(["user_id"])}
 
 
-def test_bounds_may_be_in_another_zone(data: Dataset) -> None:
+def test_bounds_are_half_open_and_may_be_in_another_zone(data: Dataset) -> None:
     data.write(pd.DataFrame({"event_time": T0 + np.arange(3).astype("timedelta64[h]")}))
     assert len(data.read(where=(pd.Timestamp("2026-01-01T03:00+02:00"), None))) == 2
     assert len(data.read(where=(None, None))) == 3
+    assert len(data.read(where=(T0, "2026-01-01T02:00"))) == 2  # The end is not in it.
+    assert len(data.read(where=("2026-01-01T02:00", None))) == 1  # The start is.
 
 
 # --- Schemas ------------------------------------------------------------------------------------------
@@ -366,13 +368,12 @@ def test_versions_are_made_in_order_even_if_a_clock_goes_back(tmp_path: Path) ->
 # --- Corruption ---------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("folder", ["files", "versions"])
 @RELAXED
 @given(seed=st.integers(0, 2**32))
-def test_any_flipped_bit_is_found(corruptible: Dataset, seed: int) -> None:
+def test_any_flipped_bit_is_found(corruptible: Dataset, folder: str, seed: int) -> None:
     dice = random.Random(seed)
-    path = dice.choice(
-        sorted([*(corruptible.folder / "files").iterdir(), *(corruptible.folder / "versions").iterdir()])
-    )
+    path = dice.choice(sorted((corruptible.folder / folder).iterdir()))
     whole = path.read_bytes()
     at, bit = dice.randrange(len(whole)), 1 << dice.randrange(8)
     path.write_bytes(whole[:at] + bytes([whole[at] ^ bit]) + whole[at + 1 :])
