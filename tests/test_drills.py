@@ -491,6 +491,9 @@ class TestProgress:
         with pytest.raises(MlsysError, match="another version"):
             Progress(tmp_path / "old.db", VirtualClock())
         progress = Progress(tmp_path / "progress.db", VirtualClock())
+        progress._connection.execute("PRAGMA user_version = 0")
+        progress.start("x", 1)
+        assert len(Progress(tmp_path / "progress.db", VirtualClock()).attempts()) == 1, "nobody's progress is lost"
         progress._connection.execute("PRAGMA busy_timeout = 10")
         other = sqlite3.connect(tmp_path / "progress.db", isolation_level=None)
         other.execute("BEGIN IMMEDIATE")

@@ -71,8 +71,9 @@ class Progress:
             self._connection = sqlite3.connect(path, timeout=30, isolation_level=None)
         with self._transaction() as sql:
             (version,) = sql.execute("PRAGMA user_version").fetchone()
-            old = sql.execute("SELECT count(*) FROM sqlite_master").fetchone()[0] > 0
-            if version != VERSION and old:
+            columns = [column[1] for column in sql.execute("PRAGMA table_info(scores)")]
+            # Files from before layouts had numbers: of the last of them, every table is as it is now.
+            if version != VERSION and columns and (version or "first" not in columns):
                 raise MlsysError(
                     f"{path} was written by another version of mlsys",
                     why=f"its layout is {version}, and this one reads {VERSION}",
