@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,7 +14,10 @@ import pandas as pd
 import pytest
 from nbclient import NotebookClient
 
+from mlsys.analysis import whiteboard
+from mlsys.cli import drill as cli
 from mlsys.cli import main
+from mlsys.core import MlsysError
 from mlsys.drills import drills, find
 from mlsys.drills.answer import dump
 from mlsys.drills.session import Session
@@ -59,6 +65,7 @@ def test_a_round_in_the_terminal(run: Run, tmp_path: Path) -> None:
         f"{3 * len(drill.rows)} of {3 * len(drill.rows)} points" in said
         and said.count("not tried") == len(drills()) - 1
     )
+    assert all(one.signal in said for one in drills())
     code, said = run(verb="progress")
     assert code == 0 and "Intervals:" in said
     assert all((tmp_path / "work" / name).stat().st_size > 5_000 for name in ("progress.png", "calibration.png"))
@@ -81,6 +88,74 @@ def test_errors_end_with_what_to_do(run: Run) -> None:
     ):
         code, said = run(*words)
         assert code == 2 and "  do:  " in said, words
+
+
+def test_next_says_what_is_open(run: Run, tmp_path: Path) -> None:
+    drill, path = find("01"), tmp_path / "work" / "drills" / "01_whiteboard" / "7" / "answer.toml"
+    run("start", "01", "--seed", "7")
+    assert re.search("you have started it\n.* start 01\n", run("next")[1])
+    values = drill.answers().reference(drill.variant(7)).values
+    path.write_text(dump({**values, "starved": []}), encoding="utf-8")
+    run("check", "01")
+    session = Session.resume("01", tmp_path / "work")
+    other = [one for one in drills() if one.name != "01_whiteboard"]
+    for one in other:  # All the rest is fine, so the open rows of 01 are what is left.
+        session.progress.give(session.progress.start(one.name, 1), {row.id: 3 for row in one.rows})
+    assert re.search("'strike' is not answered yet\n.* start 01\n", run("next")[1])
+    path.write_text(dump(values), encoding="utf-8")
+    run("check", "01")
+    assert re.search("nobody has scored its row 'told' yet\n.* check 01 --score told=2\n", run("next")[1])
+    run("check", "01", "--score", "told=0")
+    assert re.search("'told' has 0 points\n.* start 01 --new\n", run("next")[1])
+    run("start", "01", "--new")
+    assert re.search("you have started it\n.* start 01\n", run("next")[1])
+
+
+def test_samples_come_with_their_points_where_there_are_some(run: Run) -> None:
+    run("start", "03", "--seed", "7")
+    code, said = run("show", "03", "--samples")
+    rows = " ".join(rf"{row.id}=\d" for row in find("03").rows if row.check)
+    assert code == 0 and all(re.search(rf"^# {name}: {rows}", said, re.MULTILINE) for name in ("E4", "E5", "E6"))
+    run("start", "01", "--seed", "7")
+    code, said = run("show", "01", "--samples")
+    assert code == 2 and "has no samples" in said
+    for name in ("01", "03"):
+        assert (b"drill.samples()" in lesson.notebook(find(name))) == (name == "03")
+
+
+def test_the_card_comes_before_the_drawing(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def draw(graph: object) -> None:
+        raise MlsysError("no drawing today", why="it is broken", fix="mend it")
+
+    run("start", "01", "--seed", "7")
+    drill = find("01")
+    path = tmp_path / "work" / "drills" / "01_whiteboard" / "7" / "answer.toml"
+    path.write_text(dump(drill.answers().reference(drill.variant(7)).values), encoding="utf-8")
+    monkeypatch.setattr(whiteboard, "draw", draw)
+    code, said = run("check", "01")
+    assert code == 2 and "The loop is closed" in said and "no drawing today" in said
+
+
+def test_a_terminal_that_knows_only_ascii_and_a_kernel_before_the_start(tmp_path: Path) -> None:
+    environment = {**os.environ, "PYTHONIOENCODING": "ascii"}
+    listed = [sys.executable, "-m", "mlsys", "drill", "list", "--folder", str(tmp_path)]
+    found = subprocess.run(listed, capture_output=True, text=True, env=environment, cwd=ROOT, check=False)
+    assert found.returncode == 0 and "01_whiteboard" in found.stdout, found.stderr
+    code = (
+        "from IPython.core.interactiveshell import InteractiveShell as Shell; shell = Shell.instance()\n"
+        "import mlsys.lesson.drill\n"
+        "shell.run_cell('%%answer\\nsteps = []')"
+    )
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=False)
+    assert "no drill is started" in found.stdout + found.stderr
+
+
+def test_a_drill_that_cannot_be_read_is_not_proved(monkeypatch: pytest.MonkeyPatch) -> None:
+    def find(name: str) -> None:
+        raise MlsysError(f"{name}/drill.toml: broken", why="x", fix="y")
+
+    monkeypatch.setattr(cli, "find", find)
+    assert "broken" in str(cli._one("10_broken", 1, 2)[0])
 
 
 @pytest.mark.parametrize("name", [drill.name for drill in drills()])
@@ -111,7 +186,7 @@ def test_a_notebook_runs_from_the_prompt_to_the_level(tmp_path: Path, monkeypatc
 def test_an_answer_cell_that_cannot_be_read_names_the_line_of_the_cell(tmp_path: Path) -> None:
     session = Session.start("05", tmp_path, seed=3)
     lesson._current[:] = [lesson.LessonDrill(session)]
-    with pytest.raises(Exception, match="line 3: there is no field 'stepps'"):
+    with pytest.raises(Exception, match="what you typed, line 3: there is no field 'stepps'"):
         lesson._answer("", "# line two\nstepps = []\n")
 
 
@@ -129,6 +204,13 @@ def test_the_board_saves_what_can_be_read_and_says_what_cannot(tmp_path: Path, m
     box.value = "store -> server: features"
     assert "saved" in note.value and picture.value != empty
     assert session.raw()["board"] == "store -> server: features"
+    before = session.path.with_name("answer.toml.before").read_text("utf-8")
+    assert "-> server: features" not in before
+    box.value += "\nserver -> log"
+    assert "log" in session.raw()["board"]
+    assert session.path.with_name("answer.toml.before").read_text("utf-8") == before, "once, not at every key"
+    with pytest.raises(MlsysError, match="has no board"):
+        lesson.LessonDrill(Session.start("05", tmp_path, seed=3)).board()
 
 
 def test_notebook_01_links_every_drill_and_copies_link_their_notebooks() -> None:

@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 from mlsys.core import MlsysError, VirtualClock
 from mlsys.drills import session as session_module
 from mlsys.drills import source
-from mlsys.drills.answer import Answer, AnswerError, Field, dump, line_of, parse, template
+from mlsys.drills.answer import Answer, AnswerError, Field, dump, line_of, load, parse, replaced, template
 from mlsys.drills.grading import QUESTIONS, Help, grade, listen
 from mlsys.drills.graph import Graph
 from mlsys.drills.new import create
@@ -44,6 +44,14 @@ FIELDS = [
     Field("claims", "rows", "Claim", [{"box": "store", "day": 1}], columns={"box": ("store", "server"), "day": ()}),
 ]
 BY_NAME = {one.name: one for one in FIELDS}
+TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
+TIMES = st.one_of(st.times(), st.datetimes()).map(lambda at: at.replace(fold=0))
+VALUE = st.recursive(
+    st.one_of(TEXT, st.booleans(), st.integers(), st.floats(), st.dates(), TIMES),
+    lambda inside: st.one_of(st.lists(inside, max_size=3), st.dictionaries(TEXT, inside, max_size=3)),
+    max_leaves=6,
+)
+"""Anything that TOML can hold, control characters and dates among it."""
 
 
 class TestAnswer:
@@ -101,6 +109,15 @@ class TestAnswer:
         with pytest.raises(AnswerError, match=r"line 6: claims, item 2,"):
             parse(text, FIELDS)
         assert line_of(text, "claims") == 4
+        tables = '[[claims]]\nbox = "store"\nday = 1\n[[claims]]\nbox = "shop"\nday = 2\n'
+        with pytest.raises(AnswerError, match=r"line 4: claims, item 2,"):
+            parse(tables, FIELDS)
+
+    @pytest.mark.parametrize("above", ['# """', 'why = "x" # """', "why = 'cause = 3'", "# a\u2028b", "steps = [\n]"])
+    def test_a_line_is_counted_as_an_editor_does(self, above: str) -> None:
+        for line in ("cause = 3", '"cause" = 3'):
+            with pytest.raises(AnswerError, match=f"line {above.count(chr(10)) + 2}: cause"):
+                parse(f"{above}\n{line}", FIELDS)
 
     def test_an_unknown_field_is_refused_with_the_nearest(self) -> None:
         with pytest.raises(AnswerError, match="line 2: there is no field 'causes'") as caught:
@@ -122,7 +139,7 @@ class TestAnswer:
                 assert error.what and error.fix
 
     @given(
-        st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\r"), min_size=1, max_size=80),
+        st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=80),
         st.lists(st.floats(-1e12, 1e12), min_size=2, max_size=2, unique=True).map(sorted),
         st.lists(st.sampled_from(["drop", "rise", "nothing"]), unique=True, min_size=1),
     )
@@ -131,8 +148,16 @@ class TestAnswer:
     def test_dump_and_parse_are_inverse(self, why: str, lift: list[float], seen: list[str]) -> None:
         values = {"why": f'{why}\n"""{why}\\', "lift": lift, "seen": seen}
         found = parse(dump(values), FIELDS)
-        assert found["why"].strip() == values["why"].strip()
-        assert (list(found["lift"]), found["seen"]) == (lift, seen)
+        assert (found["why"], list(found["lift"]), found["seen"]) == (values["why"], lift, seen)
+
+    @given(st.dictionaries(TEXT, VALUE, max_size=4), VALUE)
+    @settings(max_examples=200, deadline=None)
+    def test_whatever_a_file_holds_is_written_so_that_it_reads_the_same(
+        self, held: dict[str, object], new: object
+    ) -> None:
+        assert repr(load(dump(held))) == repr(held)
+        found = replaced(f"{dump(held)}# told", {"why": new})
+        assert repr(sorted(load(found).items())) == repr(sorted({**held, "why": new}.items()))
 
 
 class TestGraph:
@@ -148,8 +173,13 @@ class TestGraph:
         for line in ("a → b: x", "a => b: x", "a ⇒ b: x  # drawn"):
             assert Graph.parse(line) == Graph.parse("a -> b: x")
         assert Graph.parse("C# svc -> db").boxes == ("c# svc", "db")
-        with pytest.raises(ValueError, match="without a head"):
-            Graph.parse("store -- server")
+        for line in ("store -- server", "store--server", "a -> b - c", "a <= b"):
+            with pytest.raises(ValueError, match="without a head: type ->"):
+                Graph.parse(line)
+        for line in ("a -> b: x -> y", "a: b -> c"):
+            with pytest.raises(ValueError, match="an arrow behind the colon"):
+                Graph.parse(line)
+        assert Graph.parse("a -> b\u2028\nc -> d").arrows[1].line == 2
         assert Graph.parse("my store -> b\nstore").renamed(lambda name: name.split()[-1]).alone == ()
         assert Graph.parse("c <- b <- a: x") == Graph.parse("a -> b -> c: x")
         with pytest.raises(ValueError, match="write two lines"):
@@ -160,6 +190,12 @@ class TestGraph:
     def test_too_many_arrows_are_refused(self) -> None:
         with pytest.raises(ValueError, match="at most"):
             Graph.parse(",".join("abcdefghijklmnopqrst") + "->" + ",".join("abcdefghijklmnopqrst"))
+        for line in ("box {0}", "box {0} -> other {0}"):
+            with pytest.raises(ValueError, match="at most 100 boxes"):
+                Graph.parse("\n".join(line.format(i) for i in range(101)))
+        many = [",".join(f"{side}{i}" for i in range(5_000)) for side in "ab"]
+        with pytest.raises(ValueError, match="at most"):
+            Graph.parse("->".join(many))
 
     @given(st.text("ab->:,# \n", max_size=120))
     @settings(max_examples=200, deadline=None)
@@ -251,9 +287,11 @@ class TestGrading:
         fact = listen(drill, "How many posts does one request show?")
         assert fact is not None and fact.id == "impressions"
         assert listen(drill, "What is the weather like?") is None
-        for bad in ("posts", " ".join(["posts"] * 40)):
-            with pytest.raises(MlsysError):
+        for bad in ("posts", " ".join(["posts"] * 40), "", "?"):
+            with pytest.raises(MlsysError, match="words"):
                 listen(drill, bad)
+        with pytest.raises(MlsysError, match="ask in English words"):
+            listen(drill, "Сколько постов показывает запрос?")
 
     def test_a_list_of_keywords_is_no_question(self, drill: Drill) -> None:
         facts = tuple(source.Fact(name, (name,), name) for name in ("peak", "delay", "policy"))
@@ -317,7 +355,7 @@ class TestSession:
         session = Session.start("09", here, seed=5, new=True)
         session.save(text(around(session.drill, 5)))
         assert session.check().points["estimate"] == 2
-        session.typed("reference")
+        session.reference()
         other = Session.start("09", here, seed=5, new=True)
         card = other.check()
         assert card.points == {"estimate": 2, "log": 3}, "what you earned before you looked stays"
@@ -349,6 +387,44 @@ class TestSession:
         session.save("storage = [2, 8]")
         assert session.path.read_text("utf-8") == "events = [3, 4]\n# why so few?\nstorage = [2, 8]\n# the end\n"
 
+    @pytest.mark.parametrize(
+        "held", ["events = nan", "events = [nan, 1]", "events = 2026-01-01", '"my notes" = 3', '"events" = [1, 2] # x',
+                 'events = "a\\u0001\\nb"', 'events = """a\nb"""'],
+    )  # fmt: skip
+    def test_a_save_keeps_what_the_file_holds_and_names_it_where_it_is_wrong(self, here: Path, held: str) -> None:
+        session = Session.start("09", here, seed=5)
+        session.path.write_text(f"{held}\n", encoding="utf-8")
+        try:
+            session.save("storage = [1, 2]")
+        except AnswerError as error:
+            assert error.what.startswith("answer.toml, line ")
+        assert repr(session.raw()) == repr({"storage": [1, 2], **load(held)})
+
+    def test_a_text_without_a_last_line_break_is_saved(self, here: Path) -> None:
+        session = Session.start("09", here, seed=5)
+        session.drill = Drill(**{**vars(session.drill), "fields": tuple(FIELDS)})
+        session.path.write_text("", encoding="utf-8")
+        session.save('board = """a -> b\nb -> c"""')
+        assert session.raw() == {"board": "a -> b\nb -> c"}
+
+    def test_a_file_that_is_held_open_is_tried_again(self, here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        session, real, refused = Session.start("09", here, seed=5), Path.replace, [2]
+        monkeypatch.setattr(time, "sleep", lambda seconds: None)
+
+        def replace(path: Path, target: Path) -> Path:
+            refused[0] -= 1
+            if refused[0] >= 0:
+                raise PermissionError
+            return real(path, target)
+
+        monkeypatch.setattr(Path, "replace", replace)
+        session.save("events = [3, 4]")
+        assert session.answer() == {"events": (3.0, 4.0)}
+        refused[0] = 99
+        with pytest.raises(MlsysError, match="cannot be written"):
+            session.save("events = [5, 6]")
+        assert not list(session.folder.glob("*.part"))
+
     def test_two_writers_of_one_file(self, here: Path) -> None:
         one, other = Session.start("09", here, seed=5), Session.start("09", here, seed=5)
         with ThreadPoolExecutor() as pool:
@@ -374,7 +450,7 @@ class TestSession:
 
     def test_intervals_from_the_reference_are_no_calibration(self, here: Path) -> None:
         session = Session.start("09", here, seed=5)
-        session.typed("reference")
+        session.reference()
         session.save(text(around(session.drill, 5)))
         session.check()
         assert len(session.progress.intervals()) == 0
@@ -393,7 +469,13 @@ class TestSession:
         session.drill = Drill(**{**vars(session.drill), "rows": rows, "facts": facts})
         assert session.asked() == ["impressions"] and session.check().level == "E6"
 
-    def test_what_is_told_only_to_who_asks_is_not_in_the_folder(self, here: Path) -> None:
+    def test_what_is_told_only_to_who_asks_is_not_in_the_folder(
+        self, here: Path, drill: Drill, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        module = source.load(drill.folder / "drill.py")
+        made = module.variant
+        more = {"byte": 1, "user": 2}  # Names that begin as those of the prompt do.
+        monkeypatch.setattr(module, "variant", lambda seed: Variant({**made(seed).shown, **more}, made(seed).key))
         session = Session.start("09", here, seed=5)
         assert json.loads((session.folder / ".shown.json").read_text("utf-8")).keys() == {"users", "bytes"}
         assert f"{session.drill.variant(5).shown['impressions']}" in session.ask("How many posts are shown?")
@@ -470,6 +552,7 @@ class TestProgress:
         progress.keep(attempt, card, {})
         for again in (attempt, progress.start("09_events", 1)):
             clock.advance(days=15)
+            progress.give(again, {"said": 3})
             progress.keep(again, card, {})
             assert progress.rows([drill])["due"].all()
         progress.keep(progress.start("09_events", 2), card, {})
@@ -490,6 +573,8 @@ class TestProgress:
         old.close()
         with pytest.raises(MlsysError, match="another version"):
             Progress(tmp_path / "old.db", VirtualClock())
+        with pytest.raises(MlsysError, match="is a file"):
+            Progress(tmp_path / "old.db" / "progress.db", VirtualClock())
         progress = Progress(tmp_path / "progress.db", VirtualClock())
         progress._connection.execute("PRAGMA user_version = 0")
         progress.start("x", 1)
@@ -499,7 +584,7 @@ class TestProgress:
         other.execute("BEGIN IMMEDIATE")
         with pytest.raises(MlsysError, match="locked") as raised:
             progress.start("x", 1)
-        assert "move" not in raised.value.fix
+        assert "leave the file where it is" in raised.value.fix
         other.execute("ROLLBACK")
         other.close()
         assert progress.start("x", 1).seed == 1
@@ -582,7 +667,7 @@ class TestProof:
             ("drill.toml", "check = ", "# ", "no row has a check"),
             ("drill.py", "return interval_evidence(", FINE, "not caught"),
             ("drill.py", "return interval_evidence(", FINE, "guesses pass"),
-            ("drill.py", "return interval_evidence(", FINE, "naming everything is scored E6"),
+            ("drill.py", "return interval_evidence(", FINE, "naming everything earns 3 in log"),
             ("drill.py", "return interval_evidence(", FINE, "the reference of seed 8 passes"),
             ("answers.py", "0.8 * events, 1.2 * events", "8 * events, 12 * events", "the reference is E4"),
             ("answers.py", 'says="missed"', 'says="too narrow"', "without saying 'too narrow'"),
@@ -606,6 +691,33 @@ class TestProof:
         found = " ".join(problem.what for problem in prove(change(drill, file, old, new), 7))
         assert says in found
 
+    @pytest.mark.parametrize(
+        ("file", "old", "new", "says"),
+        [
+            (  # A single row that takes anything: the level of the whole answer is E4 all the same.
+                "drill.py",
+                'return interval_evidence("gigabytes',
+                'return Evidence(3, "wide") if answer["storage"][1] > 1e14 else interval_evidence("gigabytes',
+                "naming everything earns 3 in log",
+            ),
+            (  # A row that an empty answer earns, as it needs no field.
+                "drill.py",
+                'return interval_evidence("gigabytes',
+                'return Evidence(3, "-") if "storage" not in answer.values else interval_evidence("gigabytes',
+                "an empty answer earns 3 in log",
+            ),
+            ("drill.py", "rng = generator(seed, 1)", "rng = generator(seed // 3, 1)", "of the next 5 seeds have the"),
+        ],
+    )
+    def test_a_single_row_and_more_seeds_can_fail_it(
+        self, drill: Drill, file: str, old: str, new: str, says: str
+    ) -> None:
+        if "empty" in says:
+            toml = drill.folder / "drill.toml"
+            toml.write_text(toml.read_text("utf-8").replace('needs = ["storage"]\n', ""), encoding="utf-8")
+        found = " ".join(problem.what for problem in prove(change(drill, file, old, new), 6, following=5))
+        assert says in found
+
     def test_a_reason_is_not_shared_between_rows(self, drill: Drill) -> None:
         """A wrong answer that also costs another row is no proof of its own."""
         two = '[[rows]]\nid = "twin"\ntitle = "Twin"\ncheck = "estimate"\nneeds = ["events"]\n'
@@ -624,12 +736,39 @@ class TestProof:
             ('row = "estimate"', 'row = "estimation"', "which is not there"),
             ('title = "How many', 'name = "How many', "name"),
             ("step = 1", "step = ", "Invalid value"),
+            ('level = "E5"', 'level = "E9"', "level 'E9'"),
+            ("minutes = 3", 'minutes = "3"', "minutes '3'"),
+            ('id = "log"', 'id = "estimate"', "'estimate' is there twice"),
+            ('name = "storage"', 'name = "events"', "'events' is there twice"),
+            ('check = "log"', 'check = "lgo"', "no function 'lgo'"),
+            ('when = "strong"', 'when = "storng"', "when 'storng'"),
+            ('["impression", "posts", "see"]', "[1]", "words of impressions"),
+            ('["impression", "posts", "see"]', '"posts"', "words of impressions"),
+            ('["Users, times who is active, times sessions, times requests, times posts."]', '"Users"', "hints of est"),
+            ("[hints]", "hints = 3\n[x]", "drill.toml"),
         ],
     )
     def test_a_source_that_is_wrong_is_refused_at_once(self, drill: Drill, old: str, new: str, says: str) -> None:
         with pytest.raises(DrillError, match="09_events") as caught:
             change(drill, "drill.toml", old, new)
         assert says in caught.value.what
+
+    def test_a_drill_py_that_cannot_be_read_is_refused(self, drill: Drill) -> None:
+        (drill.folder / "drill.py").write_text("def variant(seed:\n", encoding="utf-8")
+        with pytest.raises(DrillError, match="09_events"):
+            read(drill.folder)
+        (drill.folder / "drill.py").unlink()
+        with pytest.raises(DrillError, match=r"09_events: drill\.py") as caught:
+            read(drill.folder)
+        assert str(drill.folder) not in str(caught.value)
+
+    def test_one_broken_drill_is_named_and_the_others_go_on(
+        self, drill: Drill, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        broken = create("10_broken", drill.folder.parent)
+        (broken / "drill.toml").write_text("step = ", encoding="utf-8")
+        assert [one.name for one in drills(drill.folder.parent)] == ["09_events"]
+        assert "10_broken" in caplog.text and source.names(drill.folder.parent) == ["09_events", "10_broken"]
 
     def test_a_number_is_taken_once(self, drill: Drill) -> None:
         for name in ("09_again", "9_events", "09 Events"):

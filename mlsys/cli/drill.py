@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import io
 import secrets
 import sys
 from argparse import Namespace
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +20,10 @@ from mlsys.drills import drills, find
 from mlsys.drills.graph import Graph
 from mlsys.drills.new import create
 from mlsys.drills.progress import TABLES, Progress, weakest
-from mlsys.drills.proof import Problem, prove
+from mlsys.drills.proof import NEXT, NEXT_FULL, Problem, prove
 from mlsys.drills.report import card_text, drill_text, progress_text, rubric_text
-from mlsys.drills.session import DATABASE, Session, typed_text
+from mlsys.drills.session import DATABASE, Session
+from mlsys.drills.source import names
 
 ROOT = Path(__file__).resolve().parents[2]
 SELF = "python start.py drill"
@@ -50,7 +54,7 @@ def add_parser(commands: Any) -> None:
         if number:
             made.add_argument("number", metavar="NN", help="which drill, for example 03")
         made.add_argument("--folder", type=Path, default=ROOT / "work", help="where your work is (default: work/)")
-        made.set_defaults(handler=handler)
+        made.set_defaults(handler=partial(_shown, handler))
         return made
 
     verb("list", "every drill, and how you stand", _list, number=False)
@@ -114,12 +118,20 @@ def add_parser(commands: Any) -> None:
     )
     progress.add_argument("--folder", type=Path, default=ROOT / "work", help="where your work is (default: work/)")
     progress.add_argument("--export", type=Path, metavar="FOLDER", help="write every table there as CSV")
-    progress.set_defaults(handler=_progress)
+    progress.set_defaults(handler=partial(_shown, _progress))
+
+
+def _shown(handler: Callable[[Namespace], int], arguments: Namespace) -> int:
+    """Run a verb in any terminal: a sign that it cannot show becomes a question mark."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")
+    return handler(arguments)
 
 
 def _list(arguments: Namespace) -> int:
-    rows = _open(arguments.folder).rows(drills())
-    for drill in drills():
+    found = drills()
+    rows = _open(arguments.folder).rows(found)
+    for drill in found:
         mine = rows[rows["drill"] == drill.name]
         tried = mine["points"].notna()
         state = f"{mine['points'].sum():.0f} of {3 * len(mine)} points" if tried.any() else "not tried"
@@ -196,10 +208,9 @@ def _show(arguments: Namespace) -> int:
         for line in session.progress.transcript(session.attempt).itertuples():
             print(f"{line.at}  {line.kind:<7}{line.what}\n{'':<28}{line.reply}")
     if arguments.reference:
-        print(typed_text(session.typed("reference")))
+        print(session.reference())
     if arguments.samples:
-        for name in ("E4", "E5", "E6"):
-            print(f"# {name}\n{typed_text(session.typed(name))}")
+        print(session.samples())
     if not (arguments.rubric or arguments.transcript or arguments.reference or arguments.samples):
         print(f"{session.prompt}\n")
         for question, reply in session.progress.said(session.attempt, "ask"):
@@ -216,13 +227,15 @@ def _next(arguments: Namespace) -> int:
         return 0
     drill = find(row["drill"])
     latest, number = _open(arguments.folder).latest(drill.name), drill.name[:2]
-    if row["points"] >= 0:
+    human = next(not one.check for one in drill.rows if one.id == row["row"])
+    if latest is None or latest.checked is None:
+        state, what = "you have not tried it" if latest is None else "you have started it", f"start {number}"
+    elif row["points"] >= 0:
         state, what = f"its row {row['row']!r} has {row['points']:.0f} points", f"start {number} --new"
-    elif latest is not None and latest.checked is not None:
+    elif human:
         state, what = f"nobody has scored its row {row['row']!r} yet", f"check {number} --score {row['row']}=2"
     else:
-        state = "you have not tried it" if latest is None else "you have started it"
-        what = f"start {number}"
+        state, what = f"its row {row['row']!r} is not answered yet", f"start {number}"
     print(f"{drill_text(drill)}\n    {state}\n    {SELF} {what}")
     return 0
 
@@ -236,7 +249,7 @@ def _new(arguments: Namespace) -> int:
 
 
 def _prove(arguments: Namespace) -> int:
-    chosen = [find(name).name for name in arguments.names] or [drill.name for drill in drills()]
+    chosen = [find(name).name for name in arguments.names] or names()
     seeds = FULL_SEEDS if arguments.full else 1
     drawn = secrets.randbelow(10**6) if arguments.full else QUICK_SEED
     first = drawn if arguments.first_seed is None else arguments.first_seed
@@ -244,13 +257,14 @@ def _prove(arguments: Namespace) -> int:
         raise MlsysError(f"--first-seed {first}", why="a seed is 0 or more", fix="--first-seed 7")
     if not chosen:
         raise MlsysError("there are no drills", why="nothing would be proved", fix="run this inside a checkout")
-    pairs = [(name, seed) for name in chosen for seed in range(first, first + seeds)]
+    pairs = [(name, seed, NEXT_FULL if arguments.full else NEXT)
+             for name in chosen for seed in range(first, first + seeds)]  # fmt: skip
     found: list[list[Problem]] = []
     with tqdm(total=len(pairs), desc="  prove", leave=False) as bar:
         for problems in Parallel(n_jobs=-1, return_as="generator")(delayed(_one)(*pair) for pair in pairs):
             found.append(problems)
             bar.update()
-    for (name, seed), problems in zip(pairs, found, strict=True):
+    for (name, seed, _), problems in zip(pairs, found, strict=True):
         print(f"{name:<28} seed {seed:<8} {'NOT PROVED' if problems else 'proved'}")
         for problem in problems:
             print(f"    {problem.what}")
@@ -260,8 +274,11 @@ def _prove(arguments: Namespace) -> int:
     return int(failed > 0)
 
 
-def _one(name: str, seed: int) -> list[Problem]:
-    return prove(find(name), seed)
+def _one(name: str, seed: int, following: int) -> list[Problem]:
+    try:
+        return prove(find(name), seed, following=following)
+    except MlsysError as error:
+        return [Problem(name, seed, str(error))]
 
 
 def _progress(arguments: Namespace) -> int:

@@ -6,6 +6,7 @@ not there, is not an error: it is a question left open, and the rows that need i
 
 from __future__ import annotations
 
+import datetime
 import difflib
 import json
 import math
@@ -128,8 +129,8 @@ def template(fields: Sequence[Field], title: str) -> str:
 
 
 def dump(values: Mapping[str, Any]) -> str:
-    """Values as answer text: `parse(dump(values), fields)` gives them back."""
-    return "".join(f"{name} = {toml(value, wide=True)}\n" for name, value in values.items())
+    """Values as answer text: `load(dump(values))` gives them back."""
+    return "".join(f"{_key(name)} = {toml(value, wide=True)}\n" for name, value in values.items())
 
 
 def toml(value: Any, *, wide: bool = False) -> str:
@@ -139,16 +140,22 @@ def toml(value: Any, *, wide: bool = False) -> str:
     ('[1.5, 2]', '{a = "b"}')
     """
     if isinstance(value, Mapping):
-        return "{" + ", ".join(f"{name} = {toml(one)}" for name, one in value.items()) + "}"
+        return "{" + ", ".join(f"{_key(name)} = {toml(one)}" for name, one in value.items()) + "}"
     if isinstance(value, list | tuple):
         if wide and value and isinstance(value[0], Mapping | str):
             return "[\n" + "".join(f"  {toml(one)},\n" for one in value) + "]"
         return "[" + ", ".join(toml(one) for one in value) + "]"
     if isinstance(value, str) and wide and "\n" in value and not CONTROL.search(value):
-        return '"""\n' + value.replace("\\", "\\\\").replace('""', '"\\"').strip("\n") + '\n"""'
+        return '"""\n' + value.replace("\\", "\\\\").replace('""', '"\\"') + '"""'
+    if isinstance(value, datetime.date | datetime.time):
+        return value.isoformat()
     if isinstance(value, float) and not math.isfinite(value):
         return str(value)
     return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+
+
+def _key(name: str) -> str:
+    return name if re.fullmatch(r"[A-Za-z0-9_-]+", name) else toml(name)
 
 
 def replaced(text: str, values: Mapping[str, Any]) -> str:
@@ -157,12 +164,12 @@ def replaced(text: str, values: Mapping[str, Any]) -> str:
     for name, value in values.items():
         written = f"{name} = {toml(value, wide=True)}".split("\n")
         start = line_of("\n".join(lines), name) - 1
-        spans = [end for end in range(start + 1, len(lines) + 1) if _holds("\n".join(lines[start:end]), name)]
+        spans = [end for end in range(start + 1, len(lines) + 1) if _whole("\n".join(lines[start:end]), name)]
         lines[slice(start, spans[0]) if spans else slice(0, 0)] = written
     found = "\n".join(lines)
     for attempt in (found, dump(want)):
         try:
-            if load(attempt) == want:
+            if _ordered(load(attempt)) == _ordered(want):
                 return attempt
         except AnswerError:
             continue
@@ -173,31 +180,35 @@ def replaced(text: str, values: Mapping[str, Any]) -> str:
     )
 
 
-def _holds(text: str, name: str) -> bool:
+def _ordered(values: Mapping[str, Any]) -> str:
+    return dump({name: values[name] for name in sorted(values)})  # As text, or nan would differ from itself.
+
+
+def _whole(text: str, *names: str) -> bool:
+    """Whether text is TOML by itself, and holds these names, if any are given."""
     try:
-        return list(tomllib.loads(text)) == [name]
-    except (tomllib.TOMLDecodeError, RecursionError):
+        return list(tomllib.loads(text)) == list(names) or not names
+    except (tomllib.TOMLDecodeError, ValueError, RecursionError):
         return False
 
 
 def line_of(text: str, name: str, item: int | None = None) -> int:
     """The line, from 1, on which a field stands; with `item`, from 0, the line of that item of its list."""
-    inside, start, seen = "", 0, -1
-    for number, line in enumerate(text.split("\n"), 1):
-        if not inside and line.lstrip().startswith("#"):
-            continue
-        if not inside and not start and re.match(rf"\s*(\[\[)?\s*{re.escape(name)}\s*(=|\]\])", line):
-            start = number
-            if item is None:
-                return number
-        if not inside and start:
-            items = len(re.findall(r"\{|\[\[", line)) or (number > start and bool(line.strip(" ],\t")))
-            seen += int(items)
-            if item is not None and seen >= item:
-                return number
-        for mark in re.findall(r"\"\"\"|'''", line):
-            inside = mark if not inside else "" if inside == mark else inside
-    return start or 1
+    lines = text.split("\n")
+    key = re.compile(rf"""\s*(\[\[?)?\s*["']?{re.escape(name)}["']?\s*(=|\.|\])""")
+    # A field begins where all that stands above is whole: not inside another text or list.
+    starts = [n for n, line in enumerate(lines) if key.match(line) and _whole("\n".join(lines[:n]))]
+    if not starts or item is None:
+        return starts[0] + 1 if starts else 1
+    if lines[starts[0]].lstrip().startswith("["):
+        return starts[min(item, len(starts) - 1)] + 1
+    seen = -1
+    for number, line in enumerate(lines[starts[0] :], starts[0] + 1):
+        if not line.lstrip().startswith("#"):
+            seen += len(re.findall(r"\{", line)) or int(number > starts[0] + 1 and bool(line.strip(" ],\t")))
+        if seen >= item:
+            return number
+    return starts[0] + 1
 
 
 def _listed(options: Sequence[str]) -> str:

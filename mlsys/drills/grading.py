@@ -90,9 +90,12 @@ def grade(
 def listen(drill: Drill, question: str) -> Fact | None:
     """The fact that a question is about, or None; raises `MlsysError` when it is no single question."""
     words = re.findall(r"[a-z0-9]+", question.lower())
+    if not words and re.search(r"\w", question):
+        raise MlsysError("that question has no English word", why="the facts are told to English words",
+                         fix="ask in English words, one thing at a time")  # fmt: skip
     if not 2 <= len(words) <= WORDS:
         raise MlsysError(
-            f"that question has {len(words)} words of letters a to z",
+            f"that question has {len(words)} words",
             why="an interviewer answers one question at a time",
             fix="ask for one thing in 2 to 30 words, as you would say it",
         )

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
 
-MOST_ARROWS = 300
+MOST_ARROWS, MOST_BOXES = 300, 100
 ARROWS = str.maketrans({"→": "->", "⇒": "->", "⟶": "->", "←": "<-"})
 
 
@@ -36,37 +36,39 @@ class Graph:
 
     @classmethod
     def parse(cls, text: str) -> Graph:
-        """Read lines `a -> b: what`, `a -> b -> c`, `b <- a`, `a, b -> c`; # starts a comment. Raises `ValueError`."""
+        """Read lines `a -> b: what`, `a -> b -> c`, `b <- a`, `a, b -> c`; # starts a comment.
+
+        Raises `ValueError`: what a board has to hold, and which line does not.
+        """
         arrows: list[Arrow] = []
-        names: list[str] = []
-        for number, line in enumerate(text.splitlines(), 1):
+        names: dict[str, None] = {}
+        for number, line in enumerate(text.split("\n"), 1):
             drawn = re.sub(r"(^|\s)#.*", "", line).translate(ARROWS).replace("=>", "->").strip()
             if not drawn:
                 continue
-            # The label stands behind the last box, so a colon before an arrow belongs to nothing.
-            ends_in_label = not re.search("->|<-", drawn.rpartition(":")[2])
-            path, _, what = drawn.partition(":") if ends_in_label else (drawn, "", "")
+            path, _, what = drawn.partition(":")
+            here = f"line {number} of the board, {line.strip()!r},"
+            if re.search("->|<-", what):
+                raise ValueError(f"boxes and arrows first, then one colon and what moves; {here} has an arrow behind "
+                                 "the colon: write two lines, or say it without an arrow")  # fmt: skip
             if "<-" in path and "->" in path:
-                raise ValueError(f"arrows of one direction on a line; line {number} of the board, {line.strip()!r}, "
-                                 "has both: write two lines")  # fmt: skip
+                raise ValueError(f"arrows of one direction on a line; {here} has both: write two lines")
             ends = [[_name(box) for box in side.split(",")] for side in re.split("-+>|<-+", path)]
             if "<-" in path:
                 ends.reverse()
-            if len(ends) == 1 and re.search(r"\s(--+|-|=)\s", path):
-                raise ValueError(f"lines like 'feature store -> server'; line {number} of the board, {line.strip()!r}, "
-                                 "has a line without a head")  # fmt: skip
+            if re.search(r"--|<=|\s[-=]\s", re.sub("-+>|<-+", "", path)):
+                raise ValueError(f"lines like 'feature store -> server'; {here} has a line without a head: type ->")
             if not all(name for side in ends for name in side):
-                raise ValueError(f"lines like 'feature store -> server: online features'; line {number} of the board, "
-                                 f"{line.strip()!r}, has an arrow without a box")  # fmt: skip
-            if len(ends) == 1:
-                names += ends[0]
+                raise ValueError(f"lines like 'feature store -> server: online features'; {here} has "
+                                 f"{'an arrow' if len(ends) > 1 else 'a place'} without a box")  # fmt: skip
+            names |= dict.fromkeys(name for side in ends for name in side)
             drawn_here = sum(len(left) * len(right) for left, right in pairwise(ends))
-            if len(arrows) + drawn_here > MOST_ARROWS or len(names) > MOST_ARROWS:
-                raise ValueError(f"at most {MOST_ARROWS} arrows and boxes: nobody can read such a board")
+            if len(arrows) + drawn_here > MOST_ARROWS or len(names) > MOST_BOXES:
+                raise ValueError(f"at most {MOST_BOXES} boxes and {MOST_ARROWS} arrows: nobody can read such a board")
             for left, right in pairwise(ends):
                 arrows += [Arrow(a, b, what.strip(), number) for a in left for b in right]
         drawn_boxes = {end for arrow in arrows for end in (arrow.source, arrow.target)}
-        return cls(tuple(arrows), tuple(dict.fromkeys(name for name in names if name not in drawn_boxes)))
+        return cls(tuple(arrows), tuple(name for name in names if name not in drawn_boxes))
 
     @property
     def boxes(self) -> tuple[str, ...]:

@@ -65,9 +65,9 @@ class Progress:
 
     def __init__(self, path: Path | str, clock: Clock) -> None:
         self.path, self.clock = path, clock
-        if isinstance(path, Path):
-            path.parent.mkdir(parents=True, exist_ok=True)
         with self._explained():
+            if isinstance(path, Path):
+                path.parent.mkdir(parents=True, exist_ok=True)
             self._connection = sqlite3.connect(path, timeout=30, isolation_level=None)
         with self._transaction() as sql:
             (version,) = sql.execute("PRAGMA user_version").fetchone()
@@ -185,13 +185,14 @@ class Progress:
         )
 
     def give(self, attempt: Attempt, points: Mapping[str, int]) -> None:
-        """Keep what a human gives; the last word counts."""
+        """Keep what a human gives; the last word counts, and the first one says when the row is due."""
+        now, before = self._now(), self._checked(attempt)
         with self._transaction() as sql:
             for row, given in points.items():
                 sql.execute(
                     "INSERT INTO scores VALUES (?, ?, ?, ?, ?) ON CONFLICT DO UPDATE "
-                    "SET points = excluded.points, at = excluded.at",
-                    (attempt.id, row, given, given, self._now()),
+                    "SET points = excluded.points",
+                    (attempt.id, row, given, given, before.get(row, now)),
                 )
 
     def points(self, attempt: Attempt) -> dict[str, int]:
@@ -253,12 +254,19 @@ class Progress:
     def _explained(self) -> Iterator[None]:
         try:
             yield
+        except FileExistsError as error:
+            raise MlsysError(f"{error.filename} is a file", why="your work is kept in a folder of that name",
+                             fix="move the file away, or choose another folder with --folder") from None  # fmt: skip
         except sqlite3.Error as error:
-            busy = "locked" in str(error)
+            locked = "locked" in str(error)
             raise MlsysError(
                 f"{self.path} cannot be used: {error}",
-                why="another process writes there for long" if busy else "attempts and points are kept there",
-                fix="end it, or wait, then try again" if busy else "move the file away; a new one is made",
+                why="another notebook or terminal of yours, or a tool that shows databases, is writing there"
+                if locked
+                else "attempts and points are kept there",
+                fix="wait, or close that one, then try again; leave the file where it is"
+                if locked
+                else "move the file away; a new one is made",
             ) from None
 
 

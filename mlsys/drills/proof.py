@@ -6,7 +6,7 @@ named wrong answer per machine row, and samples; all of them travel the way of a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,15 +16,13 @@ from mlsys.core import generator
 from mlsys.drills.answer import Field, dump, parse
 from mlsys.drills.grading import Scorecard, grade, listen
 from mlsys.drills.rubric import level
-from mlsys.drills.source import Drill, Typed, Variant
+from mlsys.drills.source import LEVELS, Drill, Typed
 
 SAMPLED = ("incident", "decision", "code", "review", "spoken")
 """Kinds whose E4, E5 and E6 samples must land on their level."""
 
-LEVELS = ("E4", "E5", "E6")
-
-NEXT = 2
-"""Seeds after the proved one; at most one of them may share its key."""
+NEXT, NEXT_FULL = 2, 5
+"""So many seeds after the proved one, and in a full proof, are looked at; at most one of them may share its key."""
 
 GUESSES, LUCKY = 20, 2
 """Random answers per seed, and how many of them may pass."""
@@ -42,13 +40,13 @@ class Problem:
         return f"{self.drill}, seed {self.seed}: {self.what}"
 
 
-def prove(drill: Drill, seed: int) -> list[Problem]:
-    """Everything that does not hold for one seed of a drill; an empty list is the proof."""
+def prove(drill: Drill, seed: int, *, following: int = NEXT) -> list[Problem]:
+    """Everything that does not hold for one seed of a drill, held against the `following` ones; empty: the proof."""
     machine = [row for row in drill.rows if row.check]
     if not machine:
         return [Problem(drill.name, seed, "no row has a check: nothing would be proved")]
     try:
-        return [Problem(drill.name, seed, what) for what in _problems(drill, seed)]
+        return [Problem(drill.name, seed, what) for what in _problems(drill, seed, following)]
     except Exception as error:  # whatever a drill's own code does wrong is what a proof is for
         return [Problem(drill.name, seed, f"{type(error).__name__}: {error}")]
 
@@ -70,7 +68,7 @@ def guessed(fields: tuple[Field, ...], reference: Mapping[str, Any], rng: np.ran
     return {one.name: _guess(one, reference.get(one.name, one.example), rng) for one in fields}
 
 
-def _problems(drill: Drill, seed: int) -> Iterator[str]:
+def _problems(drill: Drill, seed: int, following: int) -> Iterator[str]:
     variant, answers = drill.variant(seed), drill.answers()
     drill.show(drill.prompt, seed)
     for fact in drill.facts:
@@ -97,10 +95,14 @@ def _problems(drill: Drill, seed: int) -> Iterator[str]:
     for name, typed in wrong.items():
         yield from _bites(name, typed, score(drill, seed, typed), best)
 
-    yield from _others(drill, seed, variant, answers.reference)
-    everything = score(drill, seed, Typed(stuffed(drill.fields, best_answer.values)))
-    if everything.level != "E4":
-        yield f"naming everything is scored {everything.level}"
+    others = [one for one in range(seed + 1, seed + 1 + following) if drill.variant(one).key != variant.key]
+    if len(others) < following - 1:
+        yield f"{following - len(others)} of the next {following} seeds have the same key"
+    if others and score(drill, seed, answers.reference(drill.variant(others[0]))).level != "E4":
+        yield f"the reference of seed {others[0]} passes"
+    for row in score(drill, seed, Typed(stuffed(drill.fields, best_answer.values))).rows:
+        if row.row in machine and row.unlocked:
+            yield f"naming everything earns {row.points} in {row.row}: {row.reason}"
     guesses = [guessed(drill.fields, best_answer.values, generator(seed, i)) for i in range(1, GUESSES + 1)]
     lucky = [one for one in guesses if score(drill, seed, Typed(one, best_answer.questions)).level != "E4"]
     if len(lucky) > LUCKY:
@@ -131,18 +133,9 @@ def _bites(name: str, typed: Typed, found: Scorecard, best: Mapping[str, Any]) -
             yield f"the wrong answer {name} also changes {row.row} to {row.points}: {row.reason}"
 
 
-def _others(drill: Drill, seed: int, variant: Variant, reference: Callable[[Variant], Typed]) -> Iterator[str]:
-    """Most of the next seeds have another key, and the reference of the first that has fails here."""
-    others = [s for s in range(seed + 1, seed + 1 + NEXT) if drill.variant(s).key != variant.key]
-    if len(others) < NEXT - 1:
-        yield f"{NEXT - len(others)} of the next {NEXT} seeds have the same key"
-    if others and score(drill, seed, reference(drill.variant(others[0]))).level != "E4":
-        yield f"the reference of seed {others[0]} passes"
-
-
 def _everything(one: Field, reference: Any) -> Any:
-    if one.kind == "choice":
-        return one.options[0]
+    if one.kind == "choice":  # Of which nobody can name all: one that is wrong.
+        return next(option for option in one.options if option != reference or len(one.options) == 1)
     if one.kind == "choices":
         return list(one.options)
     if one.kind == "number":

@@ -58,7 +58,8 @@ def verdict(card: Scorecard) -> str:
 def drill_text(drill: Drill) -> str:
     """What a drill is about, in one line."""
     step = f"step {drill.step}" if drill.step else "all steps"
-    return f"{drill.name}: {drill.title} · {step} · {drill.kind} · {drill.level} · {drill.minutes:g} minutes"
+    what = f"{drill.kind}: {drill.signal}"
+    return f"{drill.name}: {drill.title} · {step} · {what} · {drill.level} · {drill.minutes:g} minutes"
 
 
 def rubric_text(drill: Drill) -> str:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import secrets
-from collections.abc import Mapping
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,8 @@ from mlsys.core import MlsysError, SystemClock
 from mlsys.drills.answer import AnswerError, dump, load, parse, replaced
 from mlsys.drills.grading import QUESTIONS, Scorecard, grade, listen
 from mlsys.drills.progress import Attempt, Progress
-from mlsys.drills.source import Drill, Typed, fill, find
+from mlsys.drills.proof import score
+from mlsys.drills.source import PLACEHOLDER, Drill, Typed, fill, find
 
 DATABASE = "progress.db"
 SHOWN = ".shown.json"
@@ -110,7 +113,9 @@ class Session:
 
     def answer(self) -> dict[str, Any]:
         """What stands in the answer file, validated."""
-        return parse(self._text(), self.drill.fields)
+        text = self._text()
+        with _named(self.path.name):
+            return parse(text, self.drill.fields)
 
     def _text(self) -> str:
         try:
@@ -124,21 +129,26 @@ class Session:
 
     def raw(self) -> dict[str, Any]:
         """What stands in the answer file, field by field, as TOML gives it; raises `AnswerError` if it is no TOML."""
-        return load(self._text()) if self.path.exists() else {}
+        text = self._text() if self.path.exists() else ""
+        with _named(self.path.name):
+            return load(text)
 
-    def save(self, text: str) -> dict[str, Any]:
+    def save(self, text: str, *, before: bool = True) -> dict[str, Any]:
         """Put answer text into the file, if it can be read; returns the values of the whole file.
 
-        Fields that the text does not name, or leaves empty, stay as they are, and so do the file's comments. What was
-        there before stays in answer.toml.before.
+        Fields that the text does not name, or leaves empty, stay as they are, and so do the file's comments. With
+        `before`, what was there stays in answer.toml.before.
         """
-        parse(text, self.drill.fields)
+        with _named("what you typed"):
+            parse(text, self.drill.fields)
         old = self._text() if self.path.exists() else self.drill.template(self.attempt.seed)
-        before = load(old)
-        changed = {name: value for name, value in load(text).items() if value != before.get(name) and not _empty(value)}
+        with _named(self.path.name):
+            there = load(old)
+        changed = {name: value for name, value in load(text).items() if value != there.get(name) and not _empty(value)}
         if changed:
             new = replaced(old, changed)
-            _write(self.path.with_name("answer.toml.before"), old)
+            if before:
+                _write(self.path.with_name("answer.toml.before"), old)
             _write(self.path, new)
         return self.answer()
 
@@ -176,16 +186,24 @@ class Session:
             self.progress.say(self.attempt, "score", row, str(given))
         self.progress.give(self.attempt, points)
 
-    def typed(self, which: str) -> Typed:
-        """The reference or a sample (E4, E5, E6) of this seed. Once seen, this seed earns no more points."""
-        variant, answers = self.drill.variant(self.attempt.seed), self.drill.answers()
-        shown: Mapping[str, Typed] = answers.samples(variant) if hasattr(answers, "samples") else {}
-        choices: dict[str, Typed] = {"reference": answers.reference(variant), **shown}
-        if which not in choices:
-            raise MlsysError(f"{self.drill.name} has no {which}", why=f"it has {', '.join(choices)}",
-                             fix="choose one of these")  # fmt: skip
-        self.progress.say(self.attempt, "show", which, "")
-        return choices[which]
+    def reference(self) -> str:
+        """The reference of this seed, as text. Once seen, this seed earns no more points."""
+        typed: Typed = self.drill.answers().reference(self.drill.variant(self.attempt.seed))
+        self.progress.say(self.attempt, "show", "reference", "")
+        return typed_text(typed)
+
+    def samples(self) -> str:
+        """Answers at E4, E5 and E6, each below its points by row. Once seen, this seed earns no more points."""
+        if not self.drill.sampled:
+            raise MlsysError(f"{self.drill.name} has no samples", why="they are there for longer answers",
+                             fix=f"python start.py drill show {self.drill.name[:2]} --reference")  # fmt: skip
+        seed, parts = self.attempt.seed, []
+        samples: Mapping[str, Typed] = self.drill.answers().samples(self.drill.variant(seed))
+        for name, typed in samples.items():
+            points = " ".join(f"{row}={found}" for row, found in score(self.drill, seed, typed).points.items())
+            parts.append(f"# {name}: {points}\n{typed_text(typed)}")
+        self.progress.say(self.attempt, "show", "samples", "")
+        return "\n".join(parts)
 
     def _filled(self, text: str) -> str:
         """Text with this seed's values. They are read from where the start wrote them: asking must not take seconds."""
@@ -201,7 +219,8 @@ class Session:
     def _lay_out(self) -> None:
         variant = self.drill.variant(self.attempt.seed)
         self.folder.mkdir(parents=True, exist_ok=True)
-        used = {name: value for name, value in variant.shown.items() if f"{{{{{name}" in self.drill.prompt}
+        named = {name for name, _ in PLACEHOLDER.findall(self.drill.prompt)}
+        used = {name: value for name, value in variant.shown.items() if name in named}
         _write(self.folder / SHOWN, json.dumps(used, default=lambda value: value.item()))
         _write(self.folder / "prompt.md", self.prompt + "\n")
         for name, table in variant.tables.items():
@@ -215,6 +234,15 @@ def typed_text(typed: Typed) -> str:
     asked = "".join(f"# asked: {question}\n" for question in typed.questions)
     human = "".join(f"# a human gave {row}: {points}\n" for row, points in typed.human.items())
     return asked + dump(typed.values) + human
+
+
+@contextmanager
+def _named(where: str) -> Iterator[None]:
+    """Errors of an answer say where its lines are counted."""
+    try:
+        yield
+    except AnswerError as error:
+        raise AnswerError(f"{where}, {error.what}", why=error.why, fix=error.fix) from None
 
 
 def _seed(seed: int) -> int:
@@ -231,7 +259,15 @@ def _write(path: Path, text: str) -> None:
     """In one step, so that a crash leaves the old file. A notebook and a terminal may write at once."""
     part = path.with_name(f"{path.name}.{secrets.token_hex(4)}.part")
     part.write_text(text, encoding="utf-8", newline="\n")
-    part.replace(path)
+    for wait in (0.05, 0.2, 1.0):
+        try:
+            part.replace(path)
+            return
+        except PermissionError:  # On Windows, while somebody reads the file.
+            time.sleep(wait)
+    part.unlink()
+    raise MlsysError(f"{path.name} cannot be written", why="another program holds it open, or the folder is read-only",
+                     fix="close it there, then save again")  # fmt: skip
 
 
 def _time(minutes: float) -> str:

@@ -8,8 +8,10 @@ answers.py   reference, named wrong answers, samples: what proves the checks, an
 
 from __future__ import annotations
 
+import ast
 import functools
 import importlib.util
+import logging
 import re
 import sys
 import tomllib
@@ -27,6 +29,8 @@ from mlsys.drills.rubric import Evidence
 
 FOLDER = Path(__file__).resolve().parents[2] / "drills"
 KINDS = ("recall", "whiteboard", "estimate", "code", "review", "incident", "decision", "spoken")
+LEVELS = ("E4", "E5", "E6")
+WHEN = ("weak", "strong")
 PLACEHOLDER = re.compile(r"\{\{\s*(\w+)(?::([^{}]*))?\s*\}\}")
 
 
@@ -136,19 +140,35 @@ class Drill:
         found: Mapping[str, float] = module.truths(self.variant(seed)) if hasattr(module, "truths") else {}
         return found
 
+    @property
+    def sampled(self) -> bool:
+        """Whether there are samples at E4, E5 and E6."""
+        return hasattr(self.answers(), "samples")
+
     def answers(self) -> ModuleType:
         """Reference, wrong answers and samples: functions of a `Variant`."""
         return load(self.folder / "answers.py")
 
 
+def names(folder: Path = FOLDER) -> list[str]:
+    """Every drill's name, in order, whether it can be read or not."""
+    return sorted(path.parent.name for path in folder.glob("[0-9][0-9]_*/drill.toml"))
+
+
 def drills(folder: Path = FOLDER) -> list[Drill]:
-    """Every drill, in order."""
-    return [read(path.parent) for path in sorted(folder.glob("[0-9][0-9]_*/drill.toml"))]
+    """Every drill that can be read, in order; one that cannot is named in the log, and the others go on."""
+    found = []
+    for name in names(folder):
+        try:
+            found.append(read(folder / name))
+        except DrillError as error:
+            logging.getLogger(__name__).warning("left out: %s", error)
+    return found
 
 
 def find(name: str, folder: Path = FOLDER) -> Drill:
     """The drill with this number or name: 7, 07, or 07_feed_flat."""
-    found = {path.parent.name: path.parent for path in sorted(folder.glob("[0-9][0-9]_*/drill.toml"))}
+    found = names(folder)
     wanted = [one for one in found if one == name or one[:2] == name.zfill(2)]
     if not wanted:
         raise DrillError(
@@ -156,7 +176,7 @@ def find(name: str, folder: Path = FOLDER) -> Drill:
             why="drills are " + (", ".join(found) or "in the folder drills/ of a checkout, and it is not there"),
             fix="python start.py drill list",
         )
-    return read(found[wanted[0]])
+    return read(folder / wanted[0])
 
 
 def read(folder: Path) -> Drill:
@@ -164,19 +184,22 @@ def read(folder: Path) -> Drill:
     try:
         content = tomllib.loads((folder / "drill.toml").read_text(encoding="utf-8"))
         prompt = (folder / "prompt.md").read_text(encoding="utf-8")
-    except (OSError, ValueError) as error:
-        raise DrillError(f"{folder.name}: {error}", why="a drill is drill.toml, prompt.md, drill.py and answers.py",
+        functions = _functions((folder / "drill.py").read_text(encoding="utf-8"))
+    except (OSError, ValueError, SyntaxError) as error:
+        told = f"{Path(error.filename).name}: {error.strerror}" if isinstance(error, OSError) else error
+        raise DrillError(f"{folder.name}: {told}", why="a drill is drill.toml, prompt.md, drill.py and answers.py",
                          fix="python start.py drill new makes a folder that works") from None  # fmt: skip
     try:
         fields = tuple(_make(Field, one, f"fields {one.get('name')}") for one in content.pop("fields", []))
         rows = tuple(_make(Row, one, f"rows {one.get('id')}") for one in content.pop("rows", []))
         facts = tuple(_make(Fact, one, f"facts {one.get('id')}") for one in content.pop("facts", []))
         follow_ups = tuple(_make(FollowUp, one, "follow_ups") for one in content.pop("follow_ups", []))
-        hints = {row: tuple(texts) for row, texts in content.pop("hints", {}).items()}
+        hints = {row: tuple(texts) if isinstance(texts, list) else texts
+                 for row, texts in content.pop("hints", {}).items()}  # fmt: skip
         parts = {"fields": fields, "rows": rows, "facts": facts, "hints": hints, "follow_ups": follow_ups}
         drill: Drill = _make(Drill, {**content, **parts, "folder": folder, "prompt": prompt}, "metadata")
-        _validate(drill)
-    except (TypeError, ValueError) as error:
+        _validate(drill, functions)
+    except (AttributeError, TypeError, ValueError) as error:
         raise DrillError(
             f"{folder.name}/drill.toml: {error}", why="the engine reads it to the letter", fix="see drills/README.md"
         ) from None
@@ -212,12 +235,36 @@ def _make(kind: Any, content: Mapping[str, Any], where: str) -> Any:
         raise TypeError(f"{where}: {str(error).partition('__init__() ')[2]}") from None
 
 
-def _validate(drill: Drill) -> None:
-    names, ids = [one.name for one in drill.fields], [row.id for row in drill.rows]
-    if drill.kind not in KINDS:
-        raise ValueError(f"kind {drill.kind!r} is none of {', '.join(KINDS)}")
+def _functions(code: str) -> set[str]:
+    """What a module defines at its top, without running it."""
+    found: set[str] = set()
+    for node in ast.parse(code).body:
+        if isinstance(node, ast.FunctionDef):
+            found.add(node.name)
+        elif isinstance(node, ast.Assign):
+            found |= {one.id for target in node.targets for one in ast.walk(target) if isinstance(one, ast.Name)}
+        elif isinstance(node, ast.ImportFrom):
+            found |= {one.asname or one.name for one in node.names}
+    return found
+
+
+def _validate(drill: Drill, functions: set[str]) -> None:
+    fields, ids = [one.name for one in drill.fields], [row.id for row in drill.rows]
+    for what, value, allowed in (("kind", drill.kind, KINDS), ("level", drill.level, LEVELS),
+                                 *(("when", one.when, WHEN) for one in drill.follow_ups)):  # fmt: skip
+        if value not in allowed:
+            raise ValueError(f"{what} {value!r} is none of {', '.join(allowed)}")
     if drill.step not in range(8):
         raise ValueError(f"step {drill.step} is not 1 to 7, or 0 for all")
+    if not isinstance(drill.minutes, int | float):
+        raise ValueError(f"minutes {drill.minutes!r} is no number")
+    for group in (fields, ids, [fact.id for fact in drill.facts]):
+        if twice := [name for name in group if group.count(name) > 1]:
+            raise ValueError(f"{twice[0]!r} is there twice")
+    for where, texts in [*((f"hints of {row}", texts) for row, texts in drill.hints.items()),
+                         *((f"words of {fact.id}", fact.words) for fact in drill.facts)]:  # fmt: skip
+        if not isinstance(texts, tuple) or not all(isinstance(text, str) and text for text in texts):
+            raise ValueError(f"the {where} are no list of texts")
     for one in drill.fields:
         if one.kind not in READERS:
             raise ValueError(f"field {one.name}: kind {one.kind!r} is none of {', '.join(READERS)}")
@@ -225,7 +272,9 @@ def _validate(drill: Drill) -> None:
     for row in drill.rows:
         if len(row.levels) != 4:
             raise ValueError(f"row {row.id}: {len(row.levels)} levels, not four")
-        unknown = [name for name in row.needs if name not in names]
+        if row.check and row.check not in functions:
+            raise ValueError(f"row {row.id}: drill.py has no function {row.check!r}")
+        unknown = [name for name in row.needs if name not in fields]
         if unknown:
             raise ValueError(f"row {row.id} needs {unknown[0]!r}, which is no field")
     for named in [*drill.hints, *(one.row for one in drill.follow_ups)]:

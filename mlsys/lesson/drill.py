@@ -25,7 +25,7 @@ from mlsys.drills.answer import dump, template
 from mlsys.drills.graph import Graph
 from mlsys.drills.progress import Progress
 from mlsys.drills.report import card_text, drill_text, rubric_text
-from mlsys.drills.session import DATABASE, Session, typed_text
+from mlsys.drills.session import DATABASE, Session
 from mlsys.lesson import show_widget
 from mlsys.lesson.build import to_bytes
 from mlsys.lesson.run import Cell, assemble
@@ -43,9 +43,6 @@ def start(name: str, *, seed: int | None = None, new: bool = False) -> LessonDri
     session = Session.start(name, work(), seed=seed, new=new)
     drill = LessonDrill(session)
     _current[:] = [drill]
-    shell = get_ipython()
-    if shell is not None:
-        shell.register_magic_function(_answer, "cell", "answer")
     data = "".join(f"\n\n`drill.tables[{name!r}]`: {len(frame):,} rows" for name, frame in drill.tables.items())
     text = f"**{drill_text(session.drill)} · seed {session.attempt.seed}**\n\n{session.prompt}{data}"
     display(Markdown(f"{text}\n\nClock: {session.clock}"))  # type: ignore[no-untyped-call]
@@ -85,12 +82,11 @@ class LessonDrill:
 
     def reference(self) -> None:
         """The reference answer of your seed; after that this seed earns no more points."""
-        print(typed_text(self._session.typed("reference")))
+        print(self._session.reference())
 
     def samples(self) -> None:
         """Answers at E4, E5 and E6; after that this seed earns no more points."""
-        for name in ("E4", "E5", "E6"):
-            print(f"# {name}\n{typed_text(self._session.typed(name))}")
+        print(self._session.samples())
 
     def board(self) -> None:
         """A text box whose arrows are drawn while you type; what can be read is saved at once."""
@@ -117,10 +113,13 @@ class LessonDrill:
             picture.value = png(whiteboard.draw(graph))
             note.value = html.escape(f"{len(graph.boxes)} boxes, {len(graph.arrows)} arrows{told}")
 
+        saved: list[bool] = []  # What was there before is kept once, not at every key.
+
         def typed(_: Any) -> None:
-            told = ", saved"
+            told = ", saved" if box.value.strip() else ""
             try:
-                session.save(dump({field.name: box.value}))
+                session.save(dump({field.name: box.value}), before=not saved)
+                saved.extend([True] * bool(told))
             except MlsysError as error:
                 told = f", not saved: {error.what}"
             draw(told)
@@ -178,7 +177,8 @@ def notebook(drill: Drill) -> bytes:
         _text("Your answer. Run the cell to save it; what is left empty locks the rows that need it."),
         _code(f"%%answer\n{answer}".rstrip()),
         _text("The first check counts. `drill.rubric()` says what earns points; `drill.hint(row)` helps and caps the "
-              "row. Afterwards: `drill.reference()`, and another seed: `start(..., new=True)`."),
+              f"row. Afterwards: `drill.reference()`, {'`drill.samples()`, ' if drill.sampled else ''}and another "
+              "seed: `start(..., new=True)`."),
         _code("drill.check()"),
     ]  # fmt: skip
     return to_bytes(assemble(cells))
@@ -199,6 +199,9 @@ def _code(source: str) -> Cell:
 
 def _answer(line: str, cell: str) -> None:
     """The %%answer cell: save its text, if it can be read."""
+    if not _current:
+        raise MlsysError("no drill is started", why="an answer belongs to a drill and its seed",
+                         fix='run the cell with start("NN") first')  # fmt: skip
     session = _current[0]._session
     values = session.save(f"\n{cell}")  # the magic is line 1: so the lines of an error are the cell's
     names = [one.name for one in session.drill.fields]
@@ -211,3 +214,7 @@ def _answer(line: str, cell: str) -> None:
 
 def _progress() -> Progress:
     return Progress(work() / DATABASE, SystemClock())
+
+
+if (_shell := get_ipython()) is not None:
+    _shell.register_magic_function(_answer, "cell", "answer")
