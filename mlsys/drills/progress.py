@@ -190,8 +190,7 @@ class Progress:
         with self._transaction() as sql:
             for row, given in points.items():
                 sql.execute(
-                    "INSERT INTO scores VALUES (?, ?, ?, ?, ?) ON CONFLICT DO UPDATE "
-                    "SET points = excluded.points",
+                    "INSERT INTO scores VALUES (?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET points = excluded.points",
                     (attempt.id, row, given, given, before.get(row, now)),
                 )
 
