@@ -13,6 +13,7 @@ ROOT = Path(__file__).resolve().parents[1]
 SMALL = {
     "01_introduction": {"CURVE": [1_000, 30_000]},
     "02_clarifying_requirements": {"USERS": 600, "CONTRAST_SEEDS": 5},
+    "03_framing": {"USERS": 500, "LOSS_SEEDS": 2, "CONTRAST_SEEDS": 8},
 }
 """Per notebook, parameters that make it quick."""
 
@@ -91,6 +92,32 @@ FAULTS = {
             "** (-p.attention * p.signal)",
             "** (-0.0 * p.signal)",
             "positions are worth more",
+        ),
+    },
+    "03_framing": {
+        "a model forgets its intercept: scores are no probabilities": (
+            "training/models.py",
+            "expit(filled @ self.weights + self.intercept)",
+            "expit(filled @ self.weights)",
+            "a pointwise model promises what happens",
+        ),
+        "prices are ignored: the value function is a plain sum": (
+            "training/models.py",
+            "out += weight * self.heads[action]",
+            "out += self.heads[action]",
+            "the same prices on pairwise heads make another feed",
+        ),
+        "oldest first is served as newest first": (
+            "world/rankers.py",
+            'return TableRanker("recency", created / 3_600e6)',
+            'return TableRanker("recency", -created / 3_600e6)',
+            "after two days the model is not ahead",
+        ),
+        "who returns is read off the same day": (
+            "orchestration/framing.py",
+            'returns"] = came[seen["user_id"], seen["day"] + 1]',
+            'returns"] = came[seen["user_id"], seen["day"]] & (seen["action"] == "like")',
+            "the label with the best AUC is the return",
         ),
     },
 }

@@ -28,6 +28,10 @@ PARAMETERS: dict[str, dict[str, dict[str, Any]]] = {
         "small": {"USERS": 600, "CONTRAST_SEEDS": 5},
         "second seed": {"SEED": 7, "CONTRAST_SEEDS": 5},
     },
+    "03_framing": {
+        "small": {"USERS": 500, "LOSS_SEEDS": 3, "CONTRAST_SEEDS": 8},
+        "second seed": {"SEED": 40, "LOSS_SEEDS": 3, "CONTRAST_SEEDS": 10},
+    },
 }
 """Per notebook, the runs in which every claim must hold as well."""
 
@@ -82,6 +86,34 @@ TOLERANCES: dict[str, dict[str, float]] = {
         "contrast_1": 0.03,
         "contrast_30": 0.1,
         "contrast_even": 1.5,
+    },
+    "03_framing": {
+        "accuracy_gain": 1.5,
+        "oracle_lift": 0.3,
+        "zero_unseen": 0.03,
+        "null_unseen": 0.05,
+        "null_promise": 0.03,
+        "listwise_gain": 1.5,
+        "trees_gain": 3,
+        "pushed": 0.06,
+        "point_mean": 0.03,
+        "promise": 0.6,
+        "got_price": 1.5,
+        "moved_likes": 0.15,
+        "returns_auc": 0.09,
+        "returns_share": 0.1,
+        "random_share": 0.03,
+        "best_price": 10,
+        "best_month": 0.25,
+        "early_lead": 3,
+        "late_lead": 3,
+        "recency_first": 0.02,
+        "popularity_first": 0.02,
+        "likes_early": 0.12,
+        "value_early": 0.25,
+        "value_late": 0.1,
+        "cores_fast": 0,
+        "all_ms": 0,
     },
 }
 """Per notebook, how far a result of the second seed may be from the committed one (absolute)."""
