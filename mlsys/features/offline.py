@@ -91,6 +91,13 @@ class PointInTimeView:
         out[~known] = np.nan
         return out, newest
 
+    def known(self, entity: np.ndarray, time: np.ndarray) -> np.ndarray:
+        """The values alone, float32 (n, features), without those that had outlived the view's TTL."""
+        values, newest = self.values(entity, time)
+        if self.view.ttl_days is not None:
+            values[time - newest > self.view.ttl_days * 86_400e6] = np.nan
+        return values
+
     def changed(self, since: int, until: int) -> np.ndarray:
         """Entities whose features differ between two instants, int64: an event arrived, one left a window, or time
         itself is a feature. Instants are int64 microseconds, `since` before `until`."""

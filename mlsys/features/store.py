@@ -122,10 +122,7 @@ class FeatureStore:
                 columns.update(zip(view.refs, view.compute({**inputs, "event_time": time}).T, strict=True))
                 continue
             entity = self._column(entity_df, view.entity.join_key).to_numpy(np.int64)
-            values, newest = self._view(view).values(entity, asked)
-            if view.ttl_days is not None:
-                values[asked - newest > view.ttl_days * 86_400e6] = np.nan
-            columns.update(zip(view.refs, values.T, strict=True))
+            columns.update(zip(view.refs, self._view(view).known(entity, asked).T, strict=True))
         return entity_df.assign(**{ref: columns[ref] for ref in refs})
 
     def materialize(

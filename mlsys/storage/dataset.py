@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -179,16 +180,20 @@ class Dataset(Catalogue):
         as_of: Instant | None = None,
         columns: Sequence[str] | None = None,
         where: tuple[Instant | None, Instant | None] | None = None,
+        partitions: Sequence[str] | None = None,
         reader: str | None = None,
         verify: bool = False,
     ) -> pd.DataFrame:
         """The rows of a version (the newest), with the types and in the order in which they were written.
 
         where : start <= `event_time` < end, None for no bound; partitions outside of it are not opened.
+        partitions : only these, by name: `event_time=2026-01-01`, `user_id#7`. One that nobody wrote has no rows.
         reader : a name with grants; every read is recorded.
         verify : hash the files again that are read.
         """
         found = self._whole(version, as_of=as_of)
+        if partitions is not None:
+            found = replace(found, parts=tuple(part for part in found.parts if part.partition in partitions))
         chosen = _pick(found.schema, found.schema.names if columns is None else columns)
         used = [*chosen, *([] if where is None else _pick(found.schema, [TIME]))]
         asked = list(dict.fromkeys(column.name for column in used))
