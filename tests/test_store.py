@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -16,6 +17,7 @@ from mlsys import FeatureStore
 from mlsys.core import MlsysError
 from mlsys.features import Aggregation, Entity, FeatureService, FeatureView, Status
 from mlsys.features.definitions import feed_views
+from mlsys.features.online import MemoryOnline
 from mlsys.features.quality import skew_report, statistics
 from mlsys.features.registry import Registry
 
@@ -84,6 +86,33 @@ def test_a_push_counts_what_changed_and_goes_on_after_a_materialization() -> Non
     store.materialize(START + 3 * HOUR)
     assert store.push(events.tail(1), START + 5 * HOUR) == 2
     assert online(store, 5)[0][:, 0].tolist()[:2] == [1, 1]
+
+
+def test_after_a_push_that_failed_the_next_one_puts_everything_right() -> None:
+    class Flaky(MemoryOnline):
+        down = False
+
+        def write(self, table: str, *rest: Any, **options: Any) -> None:
+            if self.down and table == "post":
+                raise OSError("gone")
+            super().write(table, *rest, **options)
+
+    events = frame([(1 + i % 3, 1 + i % 2, "like", i, 0, 1) for i in range(12)])
+    store, first, second = FeatureStore(Flaky()), *parts(events, [4, 9])
+    store.apply(VIEW, POST)
+    store.push(first, START + 4 * HOUR)
+    with pytest.raises(MlsysError, match="cannot take these events"):
+        store.push(second, START + 5 * HOUR)  # Some of them have not arrived by then.
+    store.push(second, START + 9 * HOUR)
+    for found, expected in zip(online(store, 9), together(events, 9), strict=True):
+        np.testing.assert_array_equal(found, expected)
+    store.online.down = True  # type: ignore[attr-defined]
+    with pytest.raises(OSError, match="gone"):
+        store.push(parts(events, [9, 20])[1], START + 20 * HOUR)
+    store.online.down = False  # type: ignore[attr-defined]
+    store.push(events.head(0), START + 20 * HOUR)
+    for found, expected in zip(online(store, 20), together(events, 20), strict=True):
+        np.testing.assert_array_equal(found, expected)
 
 
 def test_an_event_counts_once_however_often_it_is_delivered() -> None:

@@ -8,18 +8,25 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
 
 import pandas as pd
 
+from mlsys.collection.durable import lock
+from mlsys.collection.durable import replace as replace_file
 from mlsys.core import MlsysError
 from mlsys.features.definitions import Aggregation, Entity, FeatureService, FeatureView, OnDemandView
 from mlsys.features.timeline import NEVER
 
 
 class Registry:
-    """Definitions of a store; with a path, kept in a JSON file that appears whole or not at all."""
+    """Definitions of a store; with a path, kept in a JSON file that appears whole or not at all.
+
+    Processes that share the file change it one at a time, each from what is there. What others changed is seen at the
+    next change, or by a new `Registry`.
+    """
 
     def __init__(self, path: Path | None = None) -> None:
         self.path = path
@@ -32,6 +39,10 @@ class Registry:
 
     def apply(self, definition: FeatureView | OnDemandView | FeatureService) -> str | None:
         """Register it. Returns the name under which the version before is kept, if the meaning changed."""
+        with self._changing():
+            return self._apply(definition)
+
+    def _apply(self, definition: FeatureView | OnDemandView | FeatureService) -> str | None:
         name, kept = definition.name, None
         if "@" in name or ":" in name:
             raise MlsysError(
@@ -42,7 +53,6 @@ class Registry:
         if isinstance(definition, FeatureService):
             self.resolve(definition.features)
             self.services[name] = definition
-            self._save()
             return None
         before = self.views.get(name)
         if before is not None and before != definition:
@@ -51,10 +61,11 @@ class Registry:
             kept = f"{name}@{self.versions[name]}"
             self.views[kept] = replace(before, name=kept)
             self.materialized[kept] = self.materialized.pop(name, NEVER)
-        if before is None or _meaning(before) != _meaning(definition):
-            self.versions[name] = self.versions.get(name, 0) + 1
+        if before is None:  # An on-demand view of the file's: a function, so applied again by every process.
+            self.versions.setdefault(name, 1)
+        elif _meaning(before) != _meaning(definition):
+            self.versions[name] += 1
         self.views[name] = definition
-        self._save()
         return kept
 
     def resolve(self, features: str | Sequence[str]) -> list[str]:
@@ -98,8 +109,8 @@ class Registry:
 
     def stamp(self, view: str, end: int) -> None:
         """Note that a view's vectors are those of instant `end`, microseconds."""
-        self.materialized[view] = end
-        self._save()
+        with self._changing():
+            self.materialized[view] = end
 
     def _described(self, view: FeatureView | OnDemandView) -> Iterator[tuple[object, ...]]:
         name, _, version = view.name.partition("@")
@@ -135,18 +146,29 @@ class Registry:
         self.services = {name: FeatureService(name, tuple(refs)) for name, refs in data["services"].items()}
         self.versions, self.materialized = data["versions"], data["materialized"]
 
-    def _save(self) -> None:
+    @contextmanager
+    def _changing(self) -> Iterator[None]:
+        """From what the file says now, to what it says next; an error changes nothing in it."""
         if self.path is None:
+            yield
             return
-        data = {
-            "views": [asdict(view) for view in self.views.values() if isinstance(view, FeatureView)],
-            "services": {name: service.features for name, service in self.services.items()},
-            "versions": self.versions,
-            "materialized": self.materialized,
-        }
-        part = self.path.with_suffix(".part")
-        part.write_text(json.dumps(data, indent=1), encoding="utf-8")
-        part.replace(self.path)
+        held = lock(self.path.with_suffix(".lock"))
+        if held is None:
+            raise MlsysError(
+                f"another process is changing {self.path.name}",
+                why="two changes at once would lose one of them",
+                fix="call again",
+            )
+        with held:
+            self._load()
+            yield
+            data = {
+                "views": [asdict(view) for view in self.views.values() if isinstance(view, FeatureView)],
+                "services": {name: service.features for name, service in self.services.items()},
+                "versions": self.versions,
+                "materialized": self.materialized,
+            }
+            replace_file(self.path, data)
 
 
 def _meaning(view: FeatureView | OnDemandView) -> object:

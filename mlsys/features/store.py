@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from mlsys.core import MlsysError, conform, microseconds
+from mlsys.core import Clock, MlsysError, microseconds
 from mlsys.features.definitions import FeatureService, FeatureView, OnDemandView
+from mlsys.features.events import EventTable
 from mlsys.features.offline import PointInTimeView
 from mlsys.features.online import MemoryOnline, OnlineFeatures, OnlineStore, Status, StoreUnavailable
 from mlsys.features.registry import Registry
+from mlsys.features.sqlite import SqliteOnline
 from mlsys.features.streaming import StreamingView
 from mlsys.features.timeline import NEVER
-from mlsys.verification import unique
+from mlsys.storage import Dataset
 
 _Plan = tuple[tuple[str, ...], list[tuple[FeatureView | OnDemandView, slice | list[int], slice | list[int]]]]
 
@@ -22,7 +25,8 @@ _Plan = tuple[tuple[str, ...], list[tuple[FeatureView | OnDemandView, slice | li
 class FeatureStore:
     """Registers features, joins them to labels point in time, and serves them.
 
-    `online` holds the vectors: `MemoryOnline` unless another `OnlineStore` is passed.
+    `online` holds the vectors, `registry` the definitions, `events` the events: in memory, unless others are passed.
+    `FeatureStore.open(folder)` keeps all three on disk.
 
     >>> from mlsys.world.noise import NoiseWorld
     >>> from mlsys.features.definitions import feed_views
@@ -36,16 +40,30 @@ class FeatureStore:
     (['user:like_rate', 'post:total_likes'], 2)
     """
 
-    def __init__(self, online: OnlineStore | None = None) -> None:
+    def __init__(
+        self, online: OnlineStore | None = None, *, registry: Registry | None = None, events: EventTable | None = None
+    ) -> None:
         self.online: OnlineStore = online or MemoryOnline()
-        self.registry = Registry()
-        self._events: list[pd.DataFrame] = []
-        self._seen = np.zeros(0, np.int64)
+        self.registry = registry or Registry()
+        self._events = EventTable() if events is None else events
         self._offline: dict[str, PointInTimeView] = {}
         self._streams: dict[str, StreamingView] = {}
         self._plans: dict[str | tuple[str, ...], _Plan] = {}
         self.available = True
         """False makes the online store fail, as an outage would."""
+
+    @classmethod
+    def open(cls, folder: str | Path, *, clock: Clock) -> FeatureStore:
+        """The store in a folder, for any number of processes of one machine; an empty folder is an empty store.
+
+        Events lie in the `Dataset` "events", a version per ingest; definitions in registry.json (on-demand views are
+        functions: apply them again); vectors in online.db. Each verb is on the disk when it returns, and a process
+        that dies leaves what was there before or after it: redeliver the events, or `materialize_incremental`.
+        """
+        folder = Path(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        events = EventTable(Dataset(folder, "events", clock=clock))
+        return cls(SqliteOnline(folder / "online.db"), registry=Registry(folder / "registry.json"), events=events)
 
     def __getstate__(self) -> dict[str, object]:
         """What is pickled: not the sorted copies of the events, which are made again when they are needed."""
@@ -83,21 +101,14 @@ class FeatureStore:
         An event_id counts once, however often it is delivered: the first one stays. What is online changes at the next
         `materialize`, or at once with `push`.
         """
-        events = conform(events)
-        ids = events["event_id"].to_numpy()
-        again = unique("event_id").fails(events) if len(events) else np.zeros(0, bool)
-        if len(self._seen) and len(ids) and ids.min() <= self._seen[-1]:
-            again = again | np.isin(ids, self._seen)
-        if again.any():
-            events, ids = events[~again], ids[~again]
-        self._seen = np.sort(np.append(self._seen, ids), kind="stable")
-        self._events.append(events)
+        self._refresh()
+        new = len(self._events.append(events))
         self._offline.clear()
-        return len(events)
+        return new
 
     def expire(self, before: np.datetime64) -> None:
         """Forget events that happened before an instant: what no window reaches any more."""
-        self._events = [events[events["event_time"] >= before] for events in self._events]
+        self._events.expire(before)
         self._offline.clear()
 
     def get_historical_features(
@@ -175,15 +186,24 @@ class FeatureStore:
     def push(self, events: pd.DataFrame, now: np.datetime64) -> int:
         """Ingest events that arrived since the last push, and put the vectors that they change online at once.
 
-        Returns the number of vectors. What is online then equals what `materialize(now)` would put there.
+        Returns the number of vectors. What is online then equals what `materialize(now)` would put there. If it fails,
+        the events stay in the offline store, and the next push puts every vector online anew.
         """
+        try:
+            return self._push(events, now)
+        except BaseException:
+            self._streams.clear()  # They may have seen events whose vectors are not online.
+            raise
+
+    def _push(self, events: pd.DataFrame, now: np.datetime64) -> int:
+        self._refresh()
         first = {view.name for view in self._computed(None)} - set(self._streams)
-        history = self._history() if self._events else None
-        before = len(self._events)
-        self.ingest(events)
+        history = self._events.frame() if len(self._events) else None
+        new = self._events.append(events)
+        self._offline.clear()
         count, stop = 0, int(microseconds(now))
         for view in self._computed(None):
-            fresh = self._events[before]
+            fresh = new
             if view.name in first:
                 self._streams[view.name] = StreamingView(view)
                 fresh = fresh if history is None else pd.concat([history, fresh], ignore_index=True)
@@ -277,22 +297,17 @@ class FeatureStore:
         views = [view for view in self.registry.views.values() if isinstance(view, FeatureView)]
         return [v for v in views if (v.name in names if names is not None else "@" not in v.name or v.name in used)]
 
-    def _history(self) -> pd.DataFrame:
-        """All events, in one frame."""
-        if not self._events:
-            raise MlsysError(
-                "the store holds no events",
-                why="features are computed from events",
-                fix="call ingest(events) first",
-            )
-        if len(self._events) > 1:
-            self._events = [pd.concat(self._events, ignore_index=True)]
-        return self._events[0]
-
     def _view(self, view: FeatureView) -> PointInTimeView:
+        self._refresh()
         if view.name not in self._offline:
-            self._offline[view.name] = PointInTimeView(view, self._history())
+            self._offline[view.name] = PointInTimeView(view, self._events.frame())
         return self._offline[view.name]
+
+    def _refresh(self) -> None:
+        """What another process has ingested counts from now on."""
+        if self._events.refresh():
+            self._offline.clear()
+            self._streams.clear()
 
     @staticmethod
     def _column(frame: pd.DataFrame, name: str) -> pd.Series:
