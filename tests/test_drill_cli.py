@@ -221,3 +221,27 @@ def test_notebook_01_links_every_drill_and_copies_link_their_notebooks() -> None
     assert sorted(links) == [drill.name for drill in drills()][:8]
     copy = fresh_copy(source).decode()
     assert "prompt.md" not in copy and all(f"(drills/{name}.ipynb)" in copy for name in links)
+
+
+def test_a_part_of_a_name_is_enough_where_it_is_one_drill_only(run: Run) -> None:
+    code, said = run("start", "whiteboard", "--seed", "3")
+    assert code == 0 and "01_whiteboard" in said
+    code, said = run("start", "o")
+    assert code == 2 and "there is no drill 'o'" in said
+
+
+def test_where_all_is_in_the_prompt_a_question_costs_nothing(run: Run) -> None:
+    run("start", "05")
+    for _ in range(14):
+        code, said = run("ask", "05", "is it snowing outside?")
+        assert code == 0 and "nothing on that" in said
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no broken pipe")
+def test_a_reader_that_has_seen_enough_is_no_error() -> None:
+    command = [sys.executable, "-m", "mlsys", "drill", "list"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=ROOT)
+    assert process.stdout is not None and process.stderr is not None
+    process.stdout.close()
+    said = process.stderr.read()
+    assert process.wait() == 0 and said == b"", said

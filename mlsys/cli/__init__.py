@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 
 from mlsys.core import MlsysError
@@ -22,7 +23,12 @@ def main(argv: list[str] | None = None) -> int:
         module.add_parser(commands)
     arguments = parser.parse_args(argv)
     try:
-        return int(arguments.handler(arguments))
+        code = int(arguments.handler(arguments))
+        sys.stdout.flush()
+        return code
+    except BrokenPipeError:  # `| head` has seen enough. What is still to be written at exit goes nowhere.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
     except MlsysError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

@@ -71,6 +71,8 @@ class Session:
         """The interviewer's answer to one clarifying question; it is kept in the transcript."""
         fact = listen(self.drill, question)
         reply = self._filled(fact.text) if fact else NO_FACT
+        if not self.drill.facts:  # All is in the prompt: a question costs nothing.
+            return reply
         told = [one for _, one in self.progress.said(self.attempt, "ask")]
         if question in [one for one, _ in self.progress.said(self.attempt, "ask")] or (fact and reply in told):
             return reply

@@ -167,9 +167,12 @@ def drills(folder: Path = FOLDER) -> list[Drill]:
 
 
 def find(name: str, folder: Path = FOLDER) -> Drill:
-    """The drill with this number or name: 7, 07, or 07_feed_flat."""
+    """The drill with this number or name: 7, 07, 07_feed_flat, or a part of one name only, such as flat."""
     found = names(folder)
     wanted = [one for one in found if one == name or one[:2] == name.zfill(2)]
+    if not wanted and name.isidentifier():
+        among = [one for one in found if name.lower() in one]
+        wanted = among if len(among) == 1 else []
     if not wanted:
         raise DrillError(
             f"there is no drill {name!r}",
