@@ -104,6 +104,13 @@ class TestAnswer:
             parse(f"day = {value}", [day])
         assert parse("day = 10", [day]) == {"day": 10}
 
+    def test_an_interval_of_what_cannot_be_is_refused(self) -> None:
+        share = Field("share", "interval", "Which share?", [0.1, 0.2], at_least=0, at_most=1)
+        for value in ("[-0.1, 0.5]", "[0.5, 1.1]"):
+            with pytest.raises(AnswerError, match="at least 0, at most 1"):
+                parse(f"share = {value}", [share])
+        assert parse("share = [0, 1]", [share]) == {"share": (0, 1)}
+
     def test_the_line_of_an_item_is_its_own(self) -> None:
         text = 'why = """\nclaims = none\n"""\nclaims = [\n  {box = "store", day = 1},\n  {box = "shop", day = 2},\n]\n'
         with pytest.raises(AnswerError, match=r"line 6: claims, item 2,"):

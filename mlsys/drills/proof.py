@@ -141,7 +141,7 @@ def _everything(one: Field, reference: Any) -> Any:
     if one.kind == "number":
         return min(max(1.0, one.at_least), one.at_most)
     if one.kind == "interval":
-        return [1e-9, 1e15]
+        return [max(1e-9, one.at_least), min(1e15, one.at_most)]
     if one.kind == "rows":
         longest = max((len(options) for options in one.columns.values()), default=1)
         return [
@@ -167,7 +167,8 @@ def _guess(one: Field, reference: Any, rng: np.random.Generator) -> Any:
     if one.kind == "interval":
         width = reference[1] - reference[0]
         low = reference[0] + width * rng.uniform(-10, 10)
-        return [float(low), float(low + width)]
+        low = max(min(low, one.at_most - width), one.at_least)
+        return [float(low), float(min(low + width, one.at_most))]
     if one.kind == "rows":
         return [
             {name: str(rng.choice(list(options))) if options else float(row[name] * 10 ** rng.uniform(-1, 1))
