@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mlsys.capacity import UNIT_COSTS, carried, plan, unit_costs
+from mlsys.cli import main
 from mlsys.config import ConfigError, ServingConfig, SystemConfig
 from mlsys.core import MlsysError
 
@@ -44,6 +45,19 @@ def test_plans_are_linear_in_users_and_ordered(users: float, factor: float) -> N
 def test_missing_costs_say_how_to_measure(tmp_path: Path) -> None:
     with pytest.raises(MlsysError, match="calibrate"):
         unit_costs(tmp_path / "none.json")
+
+
+def test_calibration_keeps_what_is_there_and_adds_what_lacks(tmp_path: Path) -> None:
+    document = json.loads(UNIT_COSTS.read_text(encoding="utf-8"))
+    gone = document["costs"].pop("retrieve_1000_us")
+    document["costs"]["rank_500_us"] = 1.0
+    file = tmp_path / "costs.json"
+    file.write_text(json.dumps(document), encoding="utf-8")
+    assert main(["calibrate", "--missing", "--repeat", "1", "--output", str(file)]) == 0
+    found = unit_costs(file)
+    assert found.pop("retrieve_1000_us") > 0 < gone
+    assert found == {name: float(cost) for name, cost in document["costs"].items()}
+    assert found.keys() | {"retrieve_1000_us"} == unit_costs().keys()
 
 
 def test_file_then_environment_then_overrides(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import os
 import platform
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -19,10 +19,11 @@ import sklearn
 from tqdm import tqdm
 
 from mlsys import FeatureStore, ModelServer, naive
-from mlsys.capacity import UNIT_COSTS
+from mlsys.capacity import UNIT_COSTS, unit_costs
 from mlsys.core import EVENT_SCHEMA, MlsysError, VirtualClock
 from mlsys.features.definitions import feed_views
-from mlsys.training import LinearModel, label
+from mlsys.training import LinearModel, TreeModel, label
+from mlsys.training.retrieval import Embedding, top_k
 from mlsys.world.noise import NoiseWorld
 
 
@@ -31,12 +32,13 @@ def add_parser(commands: Any) -> None:
     parser = commands.add_parser(
         "calibrate",
         help="measure unit costs on this machine",
-        description="Measure what ranking, features and storage cost on this machine (about 20 seconds) and write "
+        description="Measure what ranking, features and storage cost on this machine (about half a minute) and write "
         "unit_costs.json. Notebooks and capacity plans read that file, so rebuild the notebooks afterwards.",
         epilog="Example: python start.py calibrate && python start.py notebook build",
     )
     parser.add_argument("--output", type=Path, default=UNIT_COSTS, help="file to write (default: the package's own)")
     parser.add_argument("--repeat", type=int, default=7, help="interleaved rounds; medians are kept (default 7)")
+    parser.add_argument("--missing", action="store_true", help="keep what the file has, measure only what it lacks")
     parser.set_defaults(handler=run)
 
 
@@ -48,7 +50,8 @@ def run(arguments: argparse.Namespace) -> int:
             why="there is at least one round, and the folder exists",
             fix="--repeat 7 --output costs.json",
         )
-    costs = measure(arguments.repeat)
+    known = unit_costs(arguments.output) if arguments.missing else {}
+    costs = {**known, **measure(arguments.repeat, skip=known)}
     document = {
         "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores",
         "date": date.today().isoformat(),
@@ -69,8 +72,12 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def measure(rounds: int) -> dict[str, float]:
-    """Medians over interleaved rounds; names end in their unit. Bytes are the width of a row, not measured."""
+def measure(rounds: int, skip: Collection[str] = ()) -> dict[str, float]:
+    """Medians over interleaved rounds; names end in their unit. Bytes are the width of a row, not measured.
+
+    `score_*`: a model's own time for 500 rows of 11 features · `fit_*`: per row of 50,000 · `retrieve_1000_us`: an
+    embedding's scores of 1,000 candidates and the best 500 of them.
+    """
     rows = 50_000
     events = NoiseWorld(users=rows // 10, posts=rows // 2, seed=7).events(rows)
     kept = events[events["action"].notna()]
@@ -92,6 +99,12 @@ def measure(rounds: int) -> dict[str, float]:
         fresh.ingest(kept)
         fresh.get_historical_features(kept, fresh.list_features())
 
+    X = pd.DataFrame(np.random.default_rng(7).random((rows, 11)), columns=[f"f{i}" for i in range(11)])
+    y = (X["f0"] * X["f1"] + X["f2"] > 1).to_numpy(np.float64)
+    few, many, some = TreeModel.fit(X, y, max_iter=60), TreeModel.fit(X, y, max_iter=240), X.head(500).to_numpy()
+    linear, codes = LinearModel.fit(X, y), np.arange(rows) % 200
+    embedding, asked = Embedding.fit(codes, [codes, codes % 10], y), np.arange(1_000)[None] % 200
+    one = np.array([5])
     tasks: dict[str, tuple[Callable[[], object], float]] = {
         "naive_features_us_per_event": (lambda: naive.extract_features(events), 1e6 / rows),
         "features_us_per_event": (extract, 1e6 / rows),
@@ -99,11 +112,18 @@ def measure(rounds: int) -> dict[str, float]:
         "rank_500_us": (lambda: server.rank(5, candidates), 1e6),
         "naive_predict_us": (lambda: slow.predict(5, 7), 1e6),
         "predict_us": (lambda: server.predict(5, 7), 1e6),
+        "score_linear_500_us": (lambda: linear.predict_array(some), 1e6),
+        "score_60_trees_500_us": (lambda: few.predict_array(some), 1e6),
+        "score_240_trees_500_us": (lambda: many.predict_array(some), 1e6),
+        "retrieve_1000_us": (lambda: top_k(embedding.score(one, [asked, asked % 10]), 500), 1e6),
+        "fit_linear_us_per_row": (lambda: LinearModel.fit(X, y), 1e6 / rows),
+        "fit_60_trees_us_per_row": (lambda: TreeModel.fit(X, y, max_iter=60), 1e6 / rows),
     }
+    tasks = {name: task for name, task in tasks.items() if name not in skip}
     taken: dict[str, list[float]] = {name: [] for name in tasks}
     for _ in tqdm(range(rounds), desc="calibrating", unit="round"):
         for name, (task, scale) in tasks.items():
-            repeats = 50 if name == "rank_500_us" or "predict" in name else 1
+            repeats = 1 if "naive_rank" in name or "per_" in name else 50
             start = time.perf_counter()
             for _ in range(repeats):
                 task()
