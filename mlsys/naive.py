@@ -178,3 +178,43 @@ def pick(auc: pd.Series) -> str:
 def notify(score: Any, threshold: float = 0.3) -> np.ndarray:
     """Push where the score says so: anything between 0 and 1 is read as a probability."""
     return np.asarray(score) >= threshold
+
+
+def consume(batches: list[pd.DataFrame], killed_at: int, commit_first: bool) -> int:
+    """Count likes batch by batch; the process dies once, between the work and the commit or the other way round.
+
+    Commit first, and the batch is never counted. Commit last, and it is counted twice. No id is looked at.
+    """
+    likes, offset, killed = 0, 0, False
+    while offset < len(batches):
+        found = int((batches[offset]["action"] == "like").sum())
+        if offset == killed_at and not killed:
+            killed, likes = True, likes + (0 if commit_first else found)
+            offset += commit_first
+            continue
+        likes, offset = likes + found, offset + 1
+    return likes
+
+
+def label(log: pd.DataFrame, now: Any) -> np.ndarray:
+    """1.0 where there is a like; what is none yet is none."""
+    return np.asarray(((log["action"] == "like") & (log["arrival_time"] < now)).astype(np.float64))
+
+
+def prepare(frame: pd.DataFrame) -> pd.DataFrame:
+    """Rows without any null: what is left is clean, and nobody asks who is missing."""
+    return frame.dropna()
+
+
+def encode(log: pd.DataFrame, rows: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
+    """Like rate and rows per key over the whole log, own row and future included, looked up for `rows`."""
+    liked, out = (log["action"] == "like"), {}
+    for key in keys:
+        groups = liked.groupby(log[key])
+        out[f"{key} rate"], out[f"{key} rows"] = rows[key].map(groups.mean()), rows[key].map(groups.size())
+    return pd.DataFrame(out, index=rows.index).astype(np.float32)
+
+
+def like_rate(log: pd.DataFrame, key: str) -> pd.Series:
+    """Likes per impression and key, as the serving team wrote it: nulls count as impressions here, not in training."""
+    return (log["action"] == "like").groupby(log[key]).mean()

@@ -14,6 +14,7 @@ SMALL = {
     "01_introduction": {"CURVE": [1_000, 30_000]},
     "02_clarifying_requirements": {"USERS": 600, "CONTRAST_SEEDS": 5},
     "03_framing": {"USERS": 500, "LOSS_SEEDS": 2, "CONTRAST_SEEDS": 8},
+    "04_data_preparation": {"USERS": 500, "CONTRAST_SEEDS": 8},
 }
 """Per notebook, parameters that make it quick."""
 
@@ -118,6 +119,26 @@ FAULTS = {
             'returns"] = came[seen["user_id"], seen["day"] + 1]',
             'returns"] = came[seen["user_id"], seen["day"]] & (seen["action"] == "like")',
             "the label with the best AUC is the return",
+        ),
+    },
+    "04_data_preparation": {
+        "ids are not remembered: a repeat is a new event": (
+            "collection/stream.py",
+            "again = pd.Series(ids[good]).duplicated().to_numpy() | np.isin(ids[good], self._ids)",
+            "again = pd.Series(ids[good]).duplicated().to_numpy()",
+            "every event comes out once",
+        ),
+        "a unit may change": (
+            "collection/schema.py",
+            "if old.unit != new.unit:",
+            "if False:",
+            "a change of unit is refused at the door",
+        ),
+        "the repair of a sampled head has the wrong sign": (
+            "training/calibration.py",
+            "expit(_odds(p) + np.log(kept))",
+            "expit(_odds(p) - np.log(kept))",
+            "the formula brings back both",
         ),
     },
 }

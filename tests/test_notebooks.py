@@ -32,6 +32,10 @@ PARAMETERS: dict[str, dict[str, dict[str, Any]]] = {
         "small": {"USERS": 500, "LOSS_SEEDS": 3, "CONTRAST_SEEDS": 8},
         "second seed": {"SEED": 40, "LOSS_SEEDS": 3, "CONTRAST_SEEDS": 10},
     },
+    "04_data_preparation": {
+        "small": {"USERS": 500, "CONTRAST_SEEDS": 8},
+        "second seed": {"SEED": 7, "CONTRAST_SEEDS": 8},
+    },
 }
 """Per notebook, the runs in which every claim must hold as well."""
 
@@ -114,6 +118,31 @@ TOLERANCES: dict[str, dict[str, float]] = {
         "value_late": 0.1,
         "cores_fast": 0,
         "all_ms": 0,
+    },
+    "04_data_preparation": {
+        "committed_first": 0.1,
+        "committed_last": 0.1,
+        "missing_share": 0.04,
+        "bias_day": 0.01,
+        "share_nine": 0.06,
+        "position_gain": 0.15,
+        "slot_ten": 0.001,
+        "quiet_lost": 0.05,
+        "held_lost": 0.03,
+        "dropped": 0.06,
+        "drop_new": 0.15,
+        "keep_share": 0.06,
+        "few_value": 0.12,
+        "random_gap": 0.04,
+        "leak_time": 0.08,
+        "ttl_late": 0.06,
+        "late_change": 0.03,
+        "event_offline": 0.06,
+        "window_gain": 0.04,
+        "second_differ": 0.06,
+        "unit_linear": 0.15,
+        "e5_calm": 0.03,
+        "e6_shifted": 0.04,
     },
 }
 """Per notebook, how far a result of the second seed may be from the committed one (absolute)."""
