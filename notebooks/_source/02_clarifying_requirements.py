@@ -543,7 +543,11 @@ draw.horizon_curves(worlds, even)
 #    judged by subscriptions.
 # 2. Five questions, five minutes, a timer. After each, say what you would build for either answer. Cross out every
 #    question for which both sentences were the same.
-# 3. `python start.py drill start 03` ([scale](../drills/03_scale/prompt.md)): which box breaks first, as intervals.
-# 4. `python start.py drill start 07` ([feed flat](../drills/07_feed_flat/prompt.md)): where an objective that nobody
-#    asked about comes back.
-# 5. Set `USERS` to a tenth and run again. Which claims still hold, and which question moves up?
+# 3. `python start.py drill start 10` ([from a dialogue to a plan](../drills/10_dialogue_to_plan/prompt.md)): eight
+#    answers, one bill; which answer moves it, and which moves nothing?
+# 4. `python start.py drill start 11` ([worth asking](../drills/11_worth_asking/prompt.md)): six open questions, a price
+#    per minute. Which do you ask, and at which odds does a design flip?
+# 5. `python start.py drill start 12` ([the wrong line](../drills/12_wrong_line/prompt.md)): two markets, one spec, and in
+#    one of them a line that does not hold.
+# 6. `python start.py drill start 03` ([scale](../drills/03_scale/prompt.md)): which box breaks first, as intervals.
+# 7. Set `USERS` to a tenth and run again. Which claims still hold, and which question moves up?
