@@ -18,16 +18,18 @@ DESIGNS = {
 
 def losses(variant: Variant) -> dict[str, list[list[float]]]:
     """From tables and prompt: by question, answer and design, points lost against the better design."""
-    v, found = variant.shown, {}
-    rows = {(r.question, r.answer, r.design): r for r in variant.tables["measured"].itertuples()}
+    v = variant.shown
+    found: dict[str, list[list[float]]] = {}
+    listed: list[dict[Any, Any]] = variant.tables["measured"].to_dict("records")
+    rows = {(row["question"], row["answer"], row["design"]): row for row in listed}
     for name, pair in DESIGNS.items():
         found[name] = []
         for answer, limit in ((1, 1000), (2, 100)):
             values = []
             for design in pair:
                 row = rows[name, answer, design]
-                late = name == "latency" and row.p99_ms > limit
-                values.append((v["popular"] if late else row.likes) - row.cores / v["exchange"])
+                late = name == "latency" and row["p99_ms"] > limit
+                values.append((v["popular"] if late else row["likes"]) - row["cores"] / v["exchange"])
             found[name].append([max(values) - one for one in values])
     return found
 

@@ -57,7 +57,8 @@ def variant(seed: int) -> Variant:
         "band": (100 * low, 100 * high),
         "turns": turns,
     }
-    shown = {f"odds_{name}": odd for name, odd in odds.items()} | {f"other_{name}": 100 - odds[name] for name in odds}
+    shown: dict[str, Any] = {f"odds_{name}": odd for name, odd in odds.items()}
+    shown |= {f"other_{name}": 100 - odd for name, odd in odds.items()}
     shown |= {"popular": popular, "exchange": exchange, "minute": minute, "last_day": last_day, "which": which}
     return Variant(shown, key, {"measured": measured, "month": month})
 
