@@ -30,11 +30,12 @@ class Timeline:
         self.ids = entity[self._first[:-1]]
         self._ticks: np.ndarray | None = None
         self._start, self._span = (int(time.min()), int(np.ptp(time)) + 2) if len(time) else (0, 2)
-        if len(self.ids) * self._span >= 2**62:  # a key would overflow int64: number the distinct times instead
-            ticks = np.sort(time)
-            self._ticks = ticks[np.append(True, ticks[1:] != ticks[:-1])]
-            self._span = len(self._ticks) + 1
-        self._key = self.code * self._span + self._tick(self.time)
+        if len(self.ids) * self._span < 2**62:
+            tick = self._tick(self.time)
+        else:  # A key would overflow int64: number the distinct times instead.
+            self._ticks, number = _numbered(time)
+            self._span, tick = len(self._ticks) + 1, number[self.order]
+        self._key = self.code * self._span + tick
         self._prefix = np.zeros((len(entity) + 1, columns.shape[1]))
         np.cumsum(columns[self.order], axis=0, out=self._prefix[1:])
 
@@ -95,6 +96,16 @@ class Staircase:
         start, stop = self._line.before(entity, time)
         height = self._height[stop]
         return np.where((stop > start) & (height > -np.inf), height, np.nan)
+
+
+def _numbered(time: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """`np.unique(time, return_inverse=True)` by a stable sort, which is quick where times are almost in order."""
+    order = np.argsort(time, kind="stable")
+    ticks = time[order]
+    new = np.append(True, ticks[1:] != ticks[:-1])
+    number = np.empty(len(time), np.int64)
+    number[order] = np.cumsum(new) - 1
+    return ticks[new], number
 
 
 def order_by(time: np.ndarray, *keys: np.ndarray) -> np.ndarray:
