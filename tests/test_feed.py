@@ -569,7 +569,10 @@ def test_visits_are_poisson_and_nearly_the_same_people_come_whatever_is_ranked()
     rng = np.random.default_rng(SEED)
     rate, u = rng.uniform(0, 20, 20_000), rng.random(20_000)
     count = behaviour.visits(rate, u)
-    assert np.array_equal(count, poisson.ppf(u, rate)), SEED
+    exact = poisson.ppf(u, rate)
+    # e^-rate is rounded to float32, so all platforms draw alike: a uniform that close to a step may fall either way.
+    step = np.abs(poisson.cdf(np.minimum(count, exact), rate) - u) < 1e-6
+    assert (np.abs(count - exact) <= step).all(), SEED
     assert (behaviour.visits(rate * 1.1, u) >= count).all(), SEED
 
     came = []
