@@ -9,6 +9,7 @@ import re
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,9 @@ STAGES: dict[str, list[str]] = {
     "browser": [PY, "-m", "pytest", "-q", "-rs", "-m", "browser", "tests/test_browser.py"],
 }  # fmt: skip
 
+TOGETHER = {"drills": ("drills", "fresh")}
+"""Stages that keep one core busy each, and run side by side."""
+
 
 def add_parser(commands: Any) -> None:
     """Register the command."""
@@ -48,21 +52,21 @@ def add_parser(commands: Any) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Run the stages; exit code 1 when one failed."""
-    threads = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
-    outcomes, skipped = [], []
-    for name, command in STAGES.items():
-        if arguments.only and name != arguments.only:
-            continue
-        reason = _cannot(name)
-        if reason:
-            skipped.append(f"{name}: {reason}")
-            continue
-        print(f"\n=== {name}", flush=True)
-        start = time.perf_counter()
-        code, said = _stream(command, {**os.environ, **threads})
-        skipped += [f"{name}: {line}" for line in re.findall(r"^SKIPPED \[\d+\] (.+)$", said, re.MULTILINE)]
-        # pytest says 5 when it had no test to run: that proves nothing.
-        outcomes.append((name, "passed" if code == 0 else "FAILED", time.perf_counter() - start))
+    outcomes: list[tuple[str, str, float]] = []
+    skipped: list[str] = []
+    left = [arguments.only] if arguments.only else list(STAGES)
+    while left:
+        names = [name for name in TOGETHER.get(left[0], left[:1]) if name in left]
+        left = [name for name in left if name not in names]
+        reasons = {name: reason for name in names if (reason := _cannot(name))}
+        skipped += [f"{name}: {reason}" for name, reason in reasons.items()]
+        names = [name for name in names if name not in reasons]
+        with ThreadPoolExecutor(len(STAGES)) as pool:
+            for name, (code, said, seconds) in zip(names, pool.map(_stage, names), strict=True):
+                found = re.findall(r"^SKIPPED \[\d+\] (.+)$", said, re.MULTILINE)
+                skipped += [f"{name}: {line}" for line in found]
+                # pytest says 5 when it had no test to run: that proves nothing.
+                outcomes.append((name, "passed" if code == 0 else "FAILED", seconds))
     print("\n=== summary")
     for name, outcome, seconds in outcomes:
         print(f"  {name:<28}{outcome:<8}{seconds:>7.1f} s")
@@ -85,13 +89,14 @@ def _cannot(stage: str) -> str | None:
     return f"not the locked versions of {', '.join(other)}" if other else None
 
 
-def _stream(command: list[str], environ: dict[str, str]) -> tuple[int, str]:
-    """Run a command, show its output as it comes, and return (exit code, output)."""
-    said = []
+def _stage(name: str) -> tuple[int, str, float]:
+    """Run a stage, show its output as it comes, and return (exit code, output, seconds)."""
+    print(f"\n=== {name}", flush=True)
+    said, start = [], time.perf_counter()
     process = subprocess.Popen(
-        command,
+        STAGES[name],
         cwd=ROOT,
-        env=environ,
+        env={**os.environ, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -100,4 +105,4 @@ def _stream(command: list[str], environ: dict[str, str]) -> tuple[int, str]:
     for line in process.stdout or ():
         print(line, end="", flush=True)
         said.append(line)
-    return process.wait(), "".join(said)
+    return process.wait(), "".join(said), time.perf_counter() - start

@@ -46,15 +46,27 @@ class PointInTimeView:
         windows = {a.window for a in view.aggregations if a.window is not None}
         self._by_event = {w: Timeline(self._entity, self._happened, leaving) for w in sorted(windows)}
         self._newest: dict[bytes, np.ndarray] = {}
-        self._of_newest: dict[str, tuple[bytes, np.ndarray]] = {}
+        self._last: dict[tuple[bytes, int | None], list[int]] = {}
+        self._since: dict[int, bytes] = {}
         self._stairs: dict[str, Staircase] = {}
-        for a, (value, use) in zip(view.aggregations, inputs, strict=True):
+        for i, (a, (value, use)) in enumerate(zip(view.aggregations, inputs, strict=True)):
             if a.operation in ("last", "time_since"):  # Features that the same rows take part in share their newest.
-                self._of_newest[a.name] = (rows := np.packbits(use).tobytes()), value
+                rows = np.packbits(use).tobytes()
                 if rows not in self._newest:
                     self._newest[rows] = self._newest_by_arrival(use)
+                if a.operation == "last":
+                    self._last.setdefault((rows, a.window), []).append(i)
+                else:
+                    self._since[i] = rows
             elif a.operation in ("min", "max"):
                 self._stairs[a.name] = self._staircase(a, value, use)
+        # A matrix for values that are read together; its last row, which is -1 too, is that of no event.
+        self._packed = {
+            key: np.vstack(
+                [np.stack([inputs[i][0] for i in at], axis=1), np.full((1, len(at)), np.nan)], dtype=np.float32
+            )
+            for key, at in self._last.items()
+        }
 
     @property
     def ids(self) -> np.ndarray:
@@ -67,28 +79,32 @@ class PointInTimeView:
         Returns float32 values (n, features), NaN where undefined, and the arrival time in int64 microseconds of the
         newest event known by then (n,), NEVER where nothing was known: those rows are NaN throughout.
         """
+        out = np.full((len(entity), len(self.view.aggregations)), np.nan, np.float32)
+        if not len(self.ids):
+            return out, np.full(len(entity), NEVER, np.int64)
         start, stop = self._by_arrival.before(entity, time)
-        known = stop > start
-        newest = np.full(len(entity), NEVER, np.int64)
-        newest[known] = self._by_arrival.time[stop[known] - 1]
+        known, newest = stop > start, self._by_arrival.time[stop - 1]
         entered = self._by_arrival.total(start, stop)
         left = {w: line.total(*line.before(entity, time - w)) for w, line in self._by_event.items()}
-        newest_row = {rows: line[stop[known] - 1] for rows, line in self._newest.items()}
-        out = np.full((len(entity), len(self.view.aggregations)), np.nan, np.float32)
+        newest_row = {rows: line[stop - 1] for rows, line in self._newest.items()}
+        for (rows, window), at in self._last.items():
+            row = self._alive(newest_row[rows], window, time)
+            out[:, at] = self._packed[rows, window].take(row, axis=0, mode="wrap")
         for i, a in enumerate(self.view.aggregations):
             alive = entered[:, self._at[i] : self._at[i + 1]]
             if a.window is not None:
                 alive = alive - left[a.window][:, self._at[i] : self._at[i + 1]]
             if a.operation == "mean":
                 out[:, i] = np.divide(alive[:, 0], alive[:, 1], out=out[:, i].copy(), where=alive[:, 1] > 0.5)
-            elif a.name in self._of_newest:
-                rows, value = self._of_newest[a.name]
-                out[known, i] = self._read_newest(a, newest_row[rows], value, time[known])
+            elif a.operation == "time_since":
+                row = self._alive(newest_row[self._since[i]], a.window, time)
+                out[:, i] = np.where(row >= 0, (time - self._happened[row]) / HOUR, np.nan)
             elif a.name in self._stairs:
                 out[:, i] = self._stairs[a.name].at(entity, time) * (1 if a.operation == "max" else -1)
-            else:
+            elif a.operation != "last":
                 out[:, i] = alive[:, 0]
-        out[~known] = np.nan
+        if not known.all():
+            out[~known], newest[~known] = np.nan, NEVER
         return out, newest
 
     def known(self, entity: np.ndarray, time: np.ndarray) -> np.ndarray:
@@ -147,13 +163,9 @@ class PointInTimeView:
         best = np.maximum.accumulate(base + rank[self._by_arrival.order]) - base
         return np.where(best > 0, by_age[best - 1], -1)
 
-    def _read_newest(self, a: Aggregation, row: np.ndarray, value: np.ndarray, time: np.ndarray) -> np.ndarray:
-        """The feature, given the row of the newest event that had arrived at each instant, or -1."""
-        alive = row >= 0
-        if a.window is not None:
-            alive &= self._happened[row] >= time - a.window
-        found = value[row] if a.operation == "last" else (time - self._happened[row]) / HOUR
-        return np.where(alive, found, np.nan)
+    def _alive(self, row: np.ndarray, window: int | None, time: np.ndarray) -> np.ndarray:
+        """Rows of the newest events known at each instant, -1 for those that have left the window."""
+        return row if window is None else np.where(self._happened[row] >= time - window, row, -1)
 
     def _staircase(self, a: Aggregation, value: np.ndarray, use: np.ndarray) -> Staircase:
         """Of the negated values for a minimum."""

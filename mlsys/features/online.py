@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from mlsys.core import MlsysError
+from mlsys.features.positions import Positions
 from mlsys.features.timeline import NEVER
 
 
@@ -104,7 +105,7 @@ class MemoryOnline:
 
 
 class Vectors:
-    """One table in memory. An id finds its row by address where ids are dense, by binary search where they are not."""
+    """One table in memory."""
 
     def __init__(self, ids: np.ndarray, values: np.ndarray, newest: np.ndarray) -> None:
         order = np.argsort(ids)
@@ -112,10 +113,7 @@ class Vectors:
         # One row more than ids: it answers for whoever is not there.
         self.values = np.vstack([values[order], np.full((1, values.shape[1]), np.nan)]).astype(np.float32)
         self.newest = np.append(newest[order], NEVER)
-        self._address: np.ndarray | None = None
-        if len(ids) and self.ids[0] >= 0 and self.ids[-1] < 16 * len(ids) + 4096:
-            self._address = np.full(int(self.ids[-1]) + 2, len(ids))
-            self._address[self.ids] = np.arange(len(ids))
+        self._positions = Positions(self.ids)
 
     def with_(self, ids: np.ndarray, values: np.ndarray, newest: np.ndarray) -> Vectors:
         """A table in which these vectors are inserted or replaced."""
@@ -128,14 +126,5 @@ class Vectors:
 
     def at(self, ids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """See `OnlineStore.read`."""
-        row = self._rows(np.ascontiguousarray(ids, np.int64))
+        row = self._positions.of(np.ascontiguousarray(ids, np.int64))
         return self.values.take(row, axis=0), self.newest.take(row)
-
-    def _rows(self, ids: np.ndarray) -> np.ndarray:
-        if self._address is not None:
-            # As unsigned numbers, negative ids are the largest: they share the last address, which is nobody's.
-            return self._address.take(np.minimum(ids.view(np.uint64), len(self._address) - 1).view(np.int64))
-        row = np.searchsorted(self.ids, ids)
-        if not len(self.ids):
-            return row
-        return np.where(self.ids[np.minimum(row, len(self.ids) - 1)] == ids, row, len(self.ids))
