@@ -29,10 +29,12 @@ def variant(seed: int) -> Variant:
     sweep = pd.DataFrame(rows, columns=["price", "today", "likes", "kept"])
     worth = _worth(sweep, rng)
     best = int(np.argmax(value(sweep, worth)))
-    binds = best > 1 and rng.random() < 0.7
     loss = losses(sweep)
-    edge = (best - 1, best) if binds else (best, min(best + 1, len(PRICES) - 1))
-    limit = round(float(loss[list(edge)].mean() if edge[0] != edge[1] else loss[best] + 2), 1)
+    limits = [float(loss[best + 1] + 1.5) if best + 1 < len(PRICES) else float(loss[best] + 1.5)]
+    if best > 1:
+        limits.insert(int(rng.random() < 0.3), float(loss[[best - 1, best]].mean()))  # One that binds, mostly first.
+    flipping = [at for at in limits if max(choice(sweep, worth, at)[way] for way in ("up", "down")) > NONE]
+    limit = round((flipping or limits)[0], 1)
     shadow = int(rng.choice([4, 8, 16]))
     each = pd.DataFrame({"day": runs[shadow].index, "likes_alone": _daily(alone), "shadow": _daily(runs[shadow])})
     log = World(seed=seed, users=USERS).step(Random()).log["action"].value_counts(normalize=True)
