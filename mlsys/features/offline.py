@@ -86,22 +86,16 @@ class PointInTimeView:
         known, newest = stop > start, self._by_arrival.time[stop - 1]
         entered = self._by_arrival.total(start, stop)
         left = {w: line.total(*line.before(entity, time - w)) for w, line in self._by_event.items()}
-        newest_row = {rows: line[stop - 1] for rows, line in self._newest.items()}
-        for (rows, window), at in self._last.items():
-            row = self._alive(newest_row[rows], window, time)
-            out[:, at] = self._packed[rows, window].take(row, axis=0, mode="wrap")
+        self._read_newest(out, stop, time)
         for i, a in enumerate(self.view.aggregations):
             alive = entered[:, self._at[i] : self._at[i + 1]]
             if a.window is not None:
                 alive = alive - left[a.window][:, self._at[i] : self._at[i + 1]]
             if a.operation == "mean":
                 out[:, i] = np.divide(alive[:, 0], alive[:, 1], out=out[:, i].copy(), where=alive[:, 1] > 0.5)
-            elif a.operation == "time_since":
-                row = self._alive(newest_row[self._since[i]], a.window, time)
-                out[:, i] = np.where(row >= 0, (time - self._happened[row]) / HOUR, np.nan)
             elif a.name in self._stairs:
                 out[:, i] = self._stairs[a.name].at(entity, time) * (1 if a.operation == "max" else -1)
-            elif a.operation != "last":
+            elif a.operation not in ("last", "time_since"):
                 out[:, i] = alive[:, 0]
         if not known.all():
             out[~known], newest[~known] = np.nan, NEVER
@@ -162,6 +156,16 @@ class PointInTimeView:
         base = self._by_arrival.code * (len(use) + 1)  # The next entity's ranks are above all of this one's.
         best = np.maximum.accumulate(base + rank[self._by_arrival.order]) - base
         return np.where(best > 0, by_age[best - 1], -1)
+
+    def _read_newest(self, out: np.ndarray, stop: np.ndarray, time: np.ndarray) -> None:
+        """Into `out`, what the newest events say: last values, and hours since."""
+        newest_row = {rows: line[stop - 1] for rows, line in self._newest.items()}
+        for (rows, window), at in self._last.items():
+            row = self._alive(newest_row[rows], window, time)
+            out[:, at] = self._packed[rows, window].take(row, axis=0, mode="wrap")
+        for i, rows in self._since.items():
+            row = self._alive(newest_row[rows], self.view.aggregations[i].window, time)
+            out[:, i] = np.where(row >= 0, (time - self._happened[row]) / HOUR, np.nan)
 
     def _alive(self, row: np.ndarray, window: int | None, time: np.ndarray) -> np.ndarray:
         """Rows of the newest events known at each instant, -1 for those that have left the window."""
