@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import secrets
 import subprocess
 import sys
@@ -189,3 +190,15 @@ def test_expired_events_are_gone_and_a_vacuum_takes_their_bytes(tmp_path: Path) 
     assert (dataset.read()["event_time"] >= middle).all()
     assert dataset.vacuum([], dry_run=False).versions == (1,)
     assert FeatureStore.open(tmp_path, clock=VirtualClock()).entities("post").size
+
+
+def test_the_readme_s_example_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "work").mkdir()
+    readme = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+    (code,) = re.findall(r"```python\n(.*?)```", readme, re.DOTALL)
+    events = log()
+    names = {"events": events, "labels": events.tail(9), "now": end_of(events), "ids": np.arange(40)}
+    exec(code, names)
+    assert names["train"]["user:likes_7d"].notna().any()  # type: ignore[index,union-attr]
+    assert (tmp_path / "work" / "store" / "online.db").exists()
