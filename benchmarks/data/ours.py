@@ -48,7 +48,7 @@ def extract(data: Inputs, _: Path) -> Run:
         store.materialize(end)
         user, post = (store.online.read(view, store.entities(view)) for view in ("user", "post"))
         assert user is not None and post is not None
-        return np.concatenate([np.nan_to_num(user[0]).sum(axis=0), post[0].sum(axis=0)]).astype(np.float64).round(3)
+        return np.concatenate([np.nansum(part[0], axis=0, dtype=np.float64) for part in (user, post)]).round(3)
 
     return run
 
@@ -65,7 +65,8 @@ def extract_pandas(data: Inputs, _: Path) -> Run:
         rows = frame[frame["action"].notna()]
         rows = rows.assign(like=(rows["action"] == "like").astype(np.float64))
         users = rows.groupby("user_id").agg(n=("like", "size"), rate=("like", "mean"))
-        posts = rows.groupby("post_id").agg(viewers=("user_id", "nunique"), likes=("like", "sum"))
+        posts = frame.assign(like=frame["action"] == "like").groupby("post_id")
+        posts = posts.agg(viewers=("user_id", "nunique"), likes=("like", "sum"))
         return np.concatenate([users.sum().to_numpy(), posts.sum().to_numpy()]).round(3)
 
     return run

@@ -40,7 +40,8 @@ def extract_polars(data: Inputs, _: Path) -> Run:
     def run() -> object:
         rows = codes.lazy().filter(pl.col("action") >= 0).with_columns(like=(pl.col("action") == 0).cast(pl.Float64))
         users = rows.group_by("user_id").agg(n=pl.len(), rate=pl.col("like").mean()).collect()
-        posts = rows.group_by("post_id").agg(viewers=pl.col("user_id").n_unique(), likes=pl.col("like").sum()).collect()
+        likes = (pl.col("action") == 0).sum()
+        posts = codes.lazy().group_by("post_id").agg(viewers=pl.col("user_id").n_unique(), likes=likes).collect()
         return np.round([users["n"].sum(), users["rate"].sum(), posts["viewers"].sum(), posts["likes"].sum()], 3)
 
     return run
@@ -52,16 +53,14 @@ def extract_duckdb(data: Inputs, _: Path) -> Run:
     frame = pd.DataFrame({key: data[key] for key in ("user_id", "post_id", "action")})
     db = duckdb.connect()
     db.register("frame", frame)
-    db.execute("create table log as select * from frame where action >= 0")
+    db.execute("create table log as select * from frame")
 
     def run() -> object:
         users = db.execute(
             "select count(*) n, avg((action = 0)::double) rate from log where action >= 0 group by user_id"
         )
         first = users.fetchnumpy()
-        posts = db.execute(
-            "select count(distinct user_id) v, sum((action = 0)::int) l from log where action >= 0 group by post_id"
-        )
+        posts = db.execute("select count(distinct user_id) v, sum((action = 0)::int) l from log group by post_id")
         second = posts.fetchnumpy()
         return np.round([first["n"].sum(), first["rate"].sum(), second["v"].sum(), second["l"].astype(float).sum()], 3)
 

@@ -35,8 +35,8 @@ TABLES = (
         "extract",
         "Feature extraction",
         "Per user the number of actions and the like rate, per post distinct viewers and likes, over the whole log."
-        " Ours sorts by time, because the same object then answers any instant; the others can only say how it stands"
-        " at the end. Seconds.",
+        " The naive one drops rows without an action, and with them their viewers. Ours sorts by time, because the same"
+        " object then answers any instant; the others can only say how it stands at the end. Seconds.",
         EVENTS,
         (
             Case("extract", "mlsys: ingest and materialize"),

@@ -49,7 +49,7 @@ def cell(table: Table, found: Found, case: Case, size: int) -> str:
 
 def draw(path: Path, tables: list[Table], found: dict[str, Found]) -> None:
     """One panel per table: time against size."""
-    figure = Figure(figsize=(12, 3.6 * ((len(tables) + 1) // 2)), layout="constrained")
+    figure = Figure(figsize=(15, 3.6 * ((len(tables) + 1) // 2)), layout="constrained")
     for i, table in enumerate(tables, 1):
         axes = figure.add_subplot((len(tables) + 1) // 2, 2, i)
         for case in table.cases:
@@ -61,7 +61,7 @@ def draw(path: Path, tables: list[Table], found: dict[str, Found]) -> None:
             axes.plot(sizes, times, marker="o", label=case.label, lw=2.5 if own else 1.2, ls="-" if own else "--")
         axes.set(xscale="log", yscale="log", title=table.title, ylabel="seconds")
         axes.set_xlabel("events" if table.grows else "entities per request")
-        axes.legend(fontsize=7)
+        axes.legend(fontsize=7, frameon=False, loc="upper left", bbox_to_anchor=(1, 1))
     path.write_bytes(style.png(figure))
     print(f"wrote {path.name}")
 

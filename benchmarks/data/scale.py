@@ -1,7 +1,7 @@
 """Outgrowing one process: the same point-in-time join in one store, and partition by partition on workers.
 
     python benchmarks/data/scale.py --most 1e6          # a minute, to see it work
-    python benchmarks/data/scale.py                     # to 10^8 events: half an hour, 15 GB of disk, 12 GB of memory
+    python benchmarks/data/scale.py --store-most 1e7    # to 10^8 events, one store to 10^7 (4 GB of memory)
 
 The log lies on disk by time, as it came. One store reads all of it and answers. The partitioned way first writes it
 again by user (the shuffle), then reads, sorts and asks each of sixteen partitions by itself. Labels: one per ten

@@ -6,7 +6,7 @@ on other machines, whichever backend joblib is told to use. Nobody needs the who
 those of one process.
 
 The price is paid before: a log comes by time, and writing it by entity is a full copy per entity (Spark's shuffle).
-A view of another entity needs another copy. `benchmarks/data/results.md` has what one and two workers gain.
+A view of another entity needs another copy. `benchmarks/data/scale.md` has what one and two workers gain.
 
 >>> import tempfile
 >>> from mlsys.core import VirtualClock
