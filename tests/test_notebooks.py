@@ -29,7 +29,7 @@ PARAMETERS: dict[str, dict[str, dict[str, Any]]] = {
         "second seed": {"SEED": 7, "CONTRAST_SEEDS": 5},
     },
     "03_framing": {
-        "small": {"USERS": 500, "LOSS_SEEDS": 3, "CONTRAST_SEEDS": 8},
+        "small": {"USERS": 500, "LOSS_SEEDS": 2, "CONTRAST_SEEDS": 8},
         "second seed": {"SEED": 40, "LOSS_SEEDS": 3, "CONTRAST_SEEDS": 10},
     },
     "04_data_preparation": {

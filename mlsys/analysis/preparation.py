@@ -172,7 +172,7 @@ def skew_bars(table: pd.DataFrame) -> Figure:
     fig = figure(height=3.6)
     quiet = rows.index[0]
     differ, lost = rows["differ"].iloc[0], signed(rows["trees"].iloc[0], ".1%")
-    headline(fig, f"{str(quiet).capitalize()}: {differ:.0%} of values differ, {lost} likes lost",
+    headline(fig, f"{str(quiet).capitalize()}: {differ:.0%} of values differ, {lost} of likes lost",
              "How many values differ does not say what it costs.")  # fmt: skip
     ax = fig.add_subplot()
     y = np.arange(len(rows))

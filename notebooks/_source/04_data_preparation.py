@@ -415,7 +415,7 @@ draw.stale_curves(old)
 # 52 days under a TTL of 7 days, as present. <!--fact: components.md, Feast 0.67-->
 
 # %%
-strict, tomorrow = bench.stored(bench.log, ttl=7.0), bench.tomorrow
+strict, tomorrow = bench.stored(bench.log, window=None, ttl=7.0), bench.tomorrow
 expired = tomorrow.head(1).assign(event_time=bench.now + 52 * DAY)
 unknown = tomorrow.head(1).assign(user_id=10**9)
 asked = pd.concat([tomorrow.head(2), tomorrow.head(1), expired, unknown])
