@@ -600,12 +600,13 @@ draw.head_contrast(growth)
 #
 # Close the notebook first.
 #
-# 1. Write the one-page table from memory for *another* product: notifications, or the order of search results. Five
-#    minutes. Every row needs a number or the name of the run that would give it.
-# 2. Your interviewer says "use a two-tower model with a listwise loss". Two minutes, spoken: what do you ask first?
-# 3. `python start.py drill start 07` ([feed flat](../drills/07_feed_flat/prompt.md)): better offline, flat online. Which
-#    framing error of this notebook would look like that?
-# 4. `python start.py drill start 06` ([leak hunt](../drills/06_leak_hunt/prompt.md)): a label that a feature already knows.
+# 1. `python start.py drill start 13` ([a framing under review](../drills/13_review_a_framing/prompt.md)): a colleague's page,
+#    eight statements, three of them wrong. The sound ones sound worse.
+# 2. `python start.py drill start 14` ([the price of a dislike](../drills/14_price_of_a_dislike/prompt.md)): a sweep, a worth,
+#    a guardrail: what ships, and where does that flip?
+# 3. `python start.py drill start 15` ([better AUC, worse feed](../drills/15_better_auc_worse_feed/prompt.md)): two twins of
+#    one market, one change of the framing. Which?
+# 4. Spoken, two minutes. Your interviewer says "use a two-tower model with a listwise loss". What do you ask first?
 # 5. Does section 2 hold for boosted trees? Write the gradient of the pairwise loss (ten lines, `ranking.pairs` has the
 #    rows), boost it, and put it through `log.value`. Predict first.
 # 6. Build a log on which the losses part: keep old posts only for the half of the users with the highest like rate. Choose
