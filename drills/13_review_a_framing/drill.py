@@ -82,8 +82,8 @@ def _log(
     mean = (np.bincount(user, score) / np.maximum(np.bincount(user), 1))[user]
     noise = rng.standard_normal((2, len(log)))
     # One knows who likes a lot, the other, trained on pairs of a session, has no reason to.
-    a = 3.0 * mean + (0.54 if blind else 1.6) * (score - mean) + 0.6 * noise[0]
-    b = 0.75 * (score - mean) + 0.6 * noise[1] - 1.0 * mean
+    a = 2.0 * mean + (0.54 if blind else 1.6) * (score - mean) + 0.6 * noise[0]
+    b = 0.75 * (score - mean) + 0.6 * noise[1] - 1.5 * mean
     action, minutes = log["action"].astype(object).fillna("").astype(str), _minutes(log)
     seen = (action != "").to_numpy()
     head = rng.uniform(0.92, 1.08) * p * (action == "like")[seen].sum() / p[seen].sum()
