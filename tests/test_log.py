@@ -588,7 +588,8 @@ class Producers:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 text=True,
-                env={**os.environ, "PYTHONPATH": path, "OPENBLAS_NUM_THREADS": "1"},
+                # Buffered: a line is one write, and so a kill cannot leave half of it in front of the next "dead".
+                env={**os.environ, "PYTHONPATH": path, "OPENBLAS_NUM_THREADS": "1", "PYTHONUNBUFFERED": ""},
             )
         assert self.parent.stdin is not None and self.parent.stdout is not None
         self.parent.stdin.write(f"{topic} {first}\n")

@@ -16,13 +16,13 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
 PY = sys.executable
-PYTEST = [PY, "-m", "pytest", "-q", "-rs", "-n", "2"]
+PYTEST = [PY, "-m", "pytest", "-q", "-rs", "-n", "3"]  # Some tests wait for disks, clocks and killed processes.
 
 STAGES: dict[str, list[str]] = {
     "lint": [PY, "-m", "ruff", "check", "."],
     "format": [PY, "-m", "ruff", "format", "--check", "."],
     "types": [PY, "-m", "mypy"],
-    "tests": [*PYTEST, "-m", "not browser"],
+    "tests": [*PYTEST, "--dist", "worksteal", "-m", "not browser"],
     "drills": [PY, "-m", "mlsys", "drill", "prove"],
     "fresh": [PY, "-m", "mlsys", "notebook", "build", "--check"],
     "nbval": [
