@@ -16,7 +16,7 @@ from mlsys.analysis.style import png
 from mlsys.core import MlsysError
 from mlsys.orchestration import framing
 from mlsys.training import LinearModel
-from mlsys.training.ranking import fit_least_squares, fit_listwise, fit_pairwise, ndcg, pairs
+from mlsys.training.ranking import fit_least_squares, fit_listwise, fit_pairwise, pairs
 from mlsys.world import Oracle, Random
 
 SESSIONS, SLOTS = 400, 6
@@ -85,13 +85,6 @@ def test_least_squares_orders_by_the_expected_value() -> None:
     X, _, _ = sessions()
     model = fit_least_squares(X, 3 * X["a"].to_numpy() - X["b"].to_numpy())
     assert model.weights == pytest.approx([3, -1, 0], abs=0.01)
-
-
-def test_ndcg_of_a_perfect_a_reversed_and_a_cut_order() -> None:
-    y, group = np.array([1, 0, 0, 1, 0]), np.array([0, 0, 0, 1, 2])
-    assert ndcg(y, y, group).tolist() == [1, 1], "a session without a like has no NDCG"
-    assert ndcg(y, -y, group)[0] == pytest.approx(1 / np.log2(4))
-    assert ndcg(y, -y, group, k=2).tolist() == [0, 1]
 
 
 def test_a_log_knows_sessions_and_who_returned(log: framing.Log) -> None:

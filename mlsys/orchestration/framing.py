@@ -17,11 +17,12 @@ from scipy.special import logit
 from mlsys.config import SystemConfig
 from mlsys.core import microseconds
 from mlsys.evaluation import auc, log_loss
+from mlsys.evaluation.ranking import ndcg
 from mlsys.orchestration.loop import DailyLoop
 from mlsys.orchestration.served import ServedRanker
 from mlsys.training import LinearModel, Model, TreeModel, ValueModel
 from mlsys.training.models import THREADS
-from mlsys.training.ranking import fit_least_squares, fit_listwise, fit_pairwise, ndcg
+from mlsys.training.ranking import fit_least_squares, fit_listwise, fit_pairwise
 from mlsys.training.registry import RegisteredModel
 from mlsys.world import Oracle, Random, TableRanker, World, behaviour, recency
 from mlsys.world.parameters import UNSEEN_NULL

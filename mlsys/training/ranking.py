@@ -85,25 +85,6 @@ def fit_least_squares(X: pd.DataFrame, target: np.ndarray, *, version: str = "re
     return scaled.model(np.linalg.solve(gram, values.T @ (wanted - wanted.mean())), version)
 
 
-def ndcg(y: np.ndarray, score: np.ndarray, group: np.ndarray, k: int = 10) -> np.ndarray:
-    """NDCG@k of every group that has a like, float64 (groups,): gains y, discount 1 / log2(rank + 1).
-
-    y 0/1, score and group, all (n,). Ties go to the row that comes first.
-    Source: Järvelin & Kekäläinen, Cumulated gain-based evaluation of IR techniques, TOIS 20 (2002).
-
-    >>> ndcg(np.array([0, 1]), np.array([0.9, 0.1]), np.array([5, 5])).round(3)
-    array([0.631])
-    """
-    order = np.lexsort((-np.asarray(score), group))
-    gain = np.asarray(y, np.float64)[order]
-    start, size = _runs(np.asarray(group)[order])
-    rank = np.arange(len(gain)) - np.repeat(start, size)
-    reached = np.add.reduceat(np.where(rank < k, gain / np.log2(rank + 2), 0.0), start)
-    likes = np.add.reduceat(gain, start).astype(np.int64)
-    best = np.append(0.0, np.cumsum(1 / np.log2(np.arange(k) + 2)))[np.minimum(likes, k)]
-    return np.asarray(reached[likes > 0] / best[likes > 0])
-
-
 @dataclass(frozen=True)
 class _Scaled:
     """Features standardized, (n, F), and what it takes to fold the scaling back into the weights."""
