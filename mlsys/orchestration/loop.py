@@ -13,6 +13,7 @@ The world is simulated, the system is not: it is the same store, model, server a
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -32,7 +33,7 @@ from mlsys.monitoring import ModelMonitor
 from mlsys.orchestration.served import ServedRanker
 from mlsys.serving import ModelServer
 from mlsys.training import LinearModel, TreeModel, ValueModel
-from mlsys.training.registry import RegisteredModel, Registry
+from mlsys.training.registry import ArtifactError, RegisteredModel, Registry, data_hash
 from mlsys.verification import verify
 from mlsys.world import Day, Incident, Oracle, Popularity, Random, World
 from mlsys.world.rankers import VALUE_WEIGHTS
@@ -248,13 +249,27 @@ class DailyLoop:
         liked = (test.action == "like").to_numpy(np.float64)
         model = self.fit([self.rows[day] for day in past], settings.estimator)
         found = _judge(model, test.features, liked)
-        self.registry.register(model, auc=found.value, auc_low=found.low, auc_high=found.high)
+        self.registry.register(model, tags=self._lineage(past), auc=found.value, auc_low=found.low, auc_high=found.high)
         if champion is not None:
-            serving = _judge(self.registry.models[champion], test.features, liked).value
+            serving = _judge(self.registry.get("champion"), test.features, liked).value
             if found.value < serving - settings.tolerance:
                 return f"held: AUC {found.value:.3f} against {serving:.3f}"
-        self.registry.set_alias("champion", model.version)
+        try:
+            self.registry.set_alias("champion", model.version)
+        except ArtifactError as error:  # What cannot be read back does not serve.
+            return f"held: {error.what}"
         return "promoted"
+
+    def _lineage(self, days: Sequence[int]) -> dict[str, str]:
+        """What a model of these days is made of: the versions of its features, its rows, the model before it."""
+        rows = [part for day in days for part in (self.rows[day].features, self.rows[day].action)]
+        tags = {
+            "feature_versions": json.dumps(self.store.registry.versions),
+            "dataset": f"days {min(days)} to {max(days)}",
+            "data_hash": data_hash(*rows),
+        }
+        parent = self.registry.aliases.get("champion")
+        return tags if parent is None else {**tags, "parent": parent}
 
     def fit(self, days: Sequence[Training], estimator: str) -> RegisteredModel:
         """A model of the configured objective, trained on some of `rows`."""
