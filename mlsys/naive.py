@@ -218,3 +218,83 @@ def encode(log: pd.DataFrame, rows: pd.DataFrame, keys: list[str]) -> pd.DataFra
 def like_rate(log: pd.DataFrame, key: str) -> pd.Series:
     """Likes per impression and key, as the serving team wrote it: nulls count as impressions here, not in training."""
     return (log["action"] == "like").groupby(log[key]).mean()
+
+
+def largest(trees: list[int], ms: list[float], budget_ms: float = 100) -> int:
+    """The largest model that answers in time: more is better, and there is time."""
+    return max(n for n, cost in zip(trees, ms, strict=True) if cost <= budget_ms)
+
+
+def shortlist(candidates: int) -> int:
+    """How many candidates the ranker scores: all of them, so that nothing good is missed."""
+    return candidates
+
+
+def with_position(X: pd.DataFrame, slot: Any) -> pd.DataFrame:
+    """Position bias, solved: the slot is a feature, and slot 1 for everybody when it serves."""
+    return X.assign(position=np.asarray(slot, np.float32))
+
+
+def forecast(score: Any) -> float:
+    """Likes per impression of the new feed: the model's own mean over what it would show."""
+    return float(np.mean(score))
+
+
+def tuned(validation: pd.Series) -> float:
+    """The result of a search: the best validation score, of however many."""
+    return float(validation.max())
+
+
+def promoted(models: list[Any]) -> Any:
+    """The model that passed the gate, for good."""
+    return models[0]
+
+
+def workers(hours: float, wanted: float) -> int:
+    """Machines to be done in the wanted hours: work divides."""
+    return int(np.ceil(hours / wanted))
+
+
+def says_like(score: Any) -> np.ndarray:
+    """Yes from one half on: that is where scikit-learn draws the line."""
+    return np.asarray(score) >= 0.5
+
+
+def interval(y: Any) -> tuple[float, float]:
+    """95 % interval of a share: rows are rows, whoever they come from."""
+    share = float(np.mean(y))
+    reach = 1.96 * float(np.sqrt(share * (1 - share) / len(y)))
+    return share - reach, share + reach
+
+
+def bad_slices(table: Any) -> list[Any]:
+    """Slices whose interval leaves out the others' value, however many were looked at."""
+    out = (table["rest"] < table["low"]) | (table["rest"] > table["high"])
+    return list(table.index[out])
+
+
+def replay(log: Any, slots: int = 10) -> float:
+    """What the other ranker earns: likes per session in the rows on which it agrees with the one that ran."""
+    agree = log["target_rank"] == log["position"]
+    return slots * float((log["action"][agree] == "like").mean())
+
+
+def users_needed(rate: float, lift: float, rows_per_user: float) -> int:
+    """Users per arm for a test: 16 p (1 - p) / effect², each impression a coin of its own."""
+    return int(np.ceil(16 * rate * (1 - rate) / (rate * lift) ** 2 / rows_per_user))
+
+
+def first_find(p: Any) -> int:
+    """The day on which a test is over: the first with p < 0.05; 0 if there is none."""
+    found = np.flatnonzero(np.asarray(p) < 0.05)
+    return int(found[0]) + 1 if len(found) else 0
+
+
+def measured(treatment: float, control: float) -> float:
+    """What a launch will bring: the difference of the arms, whoever else was in the market meanwhile."""
+    return treatment - control
+
+
+def ship(lift: float) -> str:
+    """A gain is a gain."""
+    return "ship" if lift > 0 else "roll back"
