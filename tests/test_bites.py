@@ -137,6 +137,46 @@ FAULTS = {
             "the formula brings back both",
         ),
     },
+    "05_model_development": {
+        "settings are ignored: every model has sixty trees": (
+            "training/models.py",
+            'settings = {**usual, "early_stopping": False, **settings}',
+            'settings = {**usual, "early_stopping": False}',
+            "the largest model is behind a smaller one",
+        ),
+        "retrieval hands on the worst": (
+            "training/retrieval.py",
+            'return np.argsort(-scores, axis=1, kind="stable")[:, :k]',
+            'return np.argsort(scores, axis=1, kind="stable")[:, :k]',
+            "ranking all is worse than ranking the best 50",
+        ),
+        "re-ranking rewards more of the same": (
+            "training/reranking.py",
+            "worth -= penalty * (topic == topic[row, best][:, None])",
+            "worth += penalty * (topic == topic[row, best][:, None])",
+            "variety is paid in likes",
+        ),
+    },
+    "06_evaluation": {
+        "propensity ignored: every logged row counts alike": (
+            "evaluation/offpolicy.py",
+            "return np.asarray(self.target / np.asarray(self.pscore, np.float64))",
+            "return np.ones(len(self.target))",
+            "doubly robust comes much nearer",
+        ),
+        "clusters are forgotten: rows are independent": (
+            "evaluation/intervals.py",
+            "sums = influence if cluster is None else np.bincount(codes, weights=influence, minlength=clusters)",
+            "sums = influence",
+            "by users, nearly that many",
+        ),
+        "no split is ever refused": (
+            "evaluation/experiment.py",
+            "MISMATCH = 0.001",
+            "MISMATCH = 0.0",
+            "a tenth lost: the sample ratio often stops it",
+        ),
+    },
 }
 """Per notebook: fault → file, line, what stands there instead, words of the claim that fails."""
 

@@ -32,8 +32,8 @@ STAGES: dict[str, list[str]] = {
     "browser": [PY, "-m", "pytest", "-q", "-rs", "-m", "browser", "tests/test_browser.py"],
 }  # fmt: skip
 
-TOGETHER = {"drills": ("drills", "fresh")}
-"""Stages that keep one core busy each, and run side by side."""
+TOGETHER = {"drills": ("drills", "fresh", "browser")}
+"""Stages that keep one core busy each, or wait for a browser, and run side by side."""
 
 
 def add_parser(commands: Any) -> None:
