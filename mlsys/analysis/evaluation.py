@@ -1,8 +1,8 @@
-"""Figures of notebook 06: the size of a test, what looking early does to it, four judgements beside the truth."""
+"""The truth plot, for any set of rankers: four judgements beside the truth. Notebook 06 has its own, of one world."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
@@ -10,66 +10,9 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
 from mlsys.analysis.feed import signed
-from mlsys.analysis.plots import PERCENT, short
-from mlsys.analysis.style import FIXED, GOOD, INK, LINE, MUTED, NAIVE, WARN, figure, headline, house
-from mlsys.evaluation.power import power, sample_size
+from mlsys.analysis.style import FIXED, GOOD, INK, LINE, MUTED, WARN, figure, headline, house
 
 SIGNED = FuncFormatter(lambda value, _: signed(value, "+.0%") if value else "0")
-
-
-@house()
-def power_curves(effect: float, sd: float, explained: float, users: Sequence[float] | None = None) -> Figure:
-    """Power against users, both arms together, for an effect in the unit of sd: without and with CUPED.
-
-    explained : share of the variance that CUPED takes out.
-    """
-    need = [sample_size(effect, sd), sample_size(effect, sd, explained=explained)]
-    fig = figure(height=4.2)
-    headline(fig, f"CUPED finds it with {short(need[1])} users, without it takes {short(need[0])}",
-             f"Power for an effect of {effect:g} at a standard deviation of {sd:.3g} a user; the past explains "
-             f"{explained:.0%} of the variance.")  # fmt: skip
-    ax = fig.add_subplot()
-    n = np.geomspace(need[1] / 20, need[0] * 5, 120) if users is None else np.asarray(users, np.float64)
-    for share, size, colour, name in ((0.0, need[0], NAIVE, "plain"), (explained, need[1], FIXED, "CUPED")):
-        ax.plot(n, [power(effect, sd, float(one), explained=share) for one in n], color=colour)
-        ax.plot(size, 0.8, "o", color=colour, markersize=9)
-        ax.annotate(f"{name}: {short(size)}", (size, 0.8), (-8, 8), textcoords="offset points", ha="right",
-                    color=colour, fontweight="bold")  # fmt: skip
-    ax.axhline(0.8, color=MUTED, linewidth=1, linestyle=(0, (4, 3)))
-    ax.set(xscale="log", ylim=(0, 1.02), xlabel="users in both arms, log scale", ylabel="P(the test finds it)")
-    ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: short(value)))
-    ax.yaxis.set_major_formatter(PERCENT)
-    return fig
-
-
-@house()
-def peeking_curves(same: pd.DataFrame, better: pd.DataFrame | None = None) -> Figure:
-    """Tests that have found something by each day, of `sequential.peeking`: nothing to find, and an effect."""
-    panels = {"nothing to find: every find is false": same}
-    panels |= {} if better is None else {"the planned effect is there": better}
-    last = same.iloc[-1]
-    fig = figure(height=4.2)
-    headline(fig, f"{len(same)} daily looks turn {last['once']:.0%} false alarms into {last['daily']:.0%}",
-             f"The confidence sequence stands at {last['always_valid']:.1%}, looked at as often. Share of simulated "
-             "tests.")  # fmt: skip
-    for place, (title, table) in enumerate(panels.items(), start=1):
-        ax = fig.add_subplot(1, len(panels), place)
-        looks = (("daily", NAIVE, "first look below 0.05"), ("once", MUTED, "one look, on that day"),
-                 ("always_valid", FIXED, "always valid"))  # fmt: skip
-        for column, colour, name in looks:
-            ax.plot(table.index, table[column], color=colour, label=name)
-            ax.annotate(f"{table[column].iloc[-1]:.0%}", (table.index[-1], table[column].iloc[-1]), (5, 0),
-                        textcoords="offset points", va="center", color=colour, fontweight="bold")  # fmt: skip
-        if place == 1:
-            ax.axhline(0.05, color=INK, linewidth=1, linestyle=(0, (4, 3)))
-            ax.legend(frameon=False, loc="upper left")
-            ax.set_ylim(0, max(0.1, 1.5 * table.to_numpy().max()))
-        else:
-            ax.set_ylim(0, 1.02)
-        ax.set_title(title)
-        ax.set(xlabel="days looked at", ylabel="found something" if place == 1 else "", xlim=(1, len(table) * 1.12))
-        ax.yaxis.set_major_formatter(PERCENT)
-    return fig
 
 
 JUDGES: Mapping[str, tuple[str, str]] = {"off": ("off-policy", WARN), "ab": ("A/B test", FIXED)}

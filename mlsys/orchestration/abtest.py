@@ -95,18 +95,6 @@ def per_user(table: pd.DataFrame, until: int | None = None) -> pd.DataFrame:
     return who.join(sums).join(past).reset_index()
 
 
-def by_day(table: pd.DataFrame, metric: str = "like", *, use_cuped: bool = False) -> np.ndarray:
-    """What each user did on each day of the test, float64 (users, days): for `sequential.peeking`, from an A/A test.
-
-    Users are those who were there on the first day. The same people come every day, so days are alike, and looking
-    daily misleads less than at independent days; CUPED takes out what they share, and with it most of this comfort.
-    """
-    wide = table.pivot_table(index="user_id", columns="day", values=metric, sort=True).dropna().to_numpy(np.float64)
-    ahead = int((table["day"].unique() < 0).sum())
-    during, past = wide[:, ahead:], wide[:, :ahead]
-    return np.stack([cuped(one, past.sum(axis=1)) for one in during.T], axis=1) if use_cuped else during
-
-
 def both_worlds(world: World, arms: Mapping[str, Arm], *, days: int = 14) -> pd.DataFrame:
     """The same days in a world for each ranker, all users having it: rows are the rankers.
 

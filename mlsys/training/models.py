@@ -75,7 +75,9 @@ class LinearModel:
         filled = np.where(known, values, defaults)
         mean, scale = filled.mean(axis=0), filled.std(axis=0)
         scale[scale <= 1e-12 * np.maximum(1, np.abs(mean))] = 1.0  # constant, but for rounding
-        fitted = LogisticRegression(max_iter=1_000).fit((filled - mean) / scale, labels)
+        filled -= mean
+        filled /= scale
+        fitted = LogisticRegression(max_iter=1_000).fit(filled, labels)
         weights = fitted.coef_[0] / scale
         signature = Signature(tuple(map(str, X.columns)), tuple(defaults.tolist()))
         return cls(version, signature, weights, float(fitted.intercept_[0] - weights @ mean))
