@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import inspect
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
@@ -14,7 +15,7 @@ GRAIN = 25
 """Counts are rounded to this many lines, so that a small mend of the package does not change the picture."""
 
 
-def count_lines(source: ModuleType | Path) -> int:
+def count_lines(source: ModuleType | Callable[..., object] | Path) -> int:
     """Lines of code without docstrings, comments and blank lines, formatting normalized."""
     text = source.read_text(encoding="utf-8") if isinstance(source, Path) else inspect.getsource(source)
     tree = ast.parse(text)
