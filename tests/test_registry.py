@@ -19,6 +19,7 @@ from mlsys.core import MlsysError
 from mlsys.training import LinearModel, TreeModel
 from mlsys.training.registry import ArtifactError, Registry, RegistryUnavailable
 from mlsys.training.runs import ModelRegistry
+from mlsys.training.tuning import Settings, random_search
 
 Make = Callable[[], ModelRegistry]
 NO_MLFLOW = pytest.mark.skipif(
@@ -110,6 +111,22 @@ def test_a_run_that_raises_is_failed(make: Make) -> None:
         ids.append(run)
         raise ZeroDivisionError
     assert make().get_run(ids[0]).status == "FAILED"
+
+
+def test_every_trial_of_a_search_is_a_run(make: Make) -> None:
+    registry, ids = make(), []
+
+    def evaluate(settings: Settings) -> dict[str, float]:
+        if settings["kind"] == "bad":
+            raise MlsysError("no such kind", why="it is bad", fix="leave it out")
+        return {"auc": float(str(settings["rate"]))}
+
+    space = {"rate": (0.1, 0.9), "kind": ["good", "bad"]}
+    found = random_search(evaluate, space, trials=6, on_trial=lambda *one: ids.append(registry.log_trial(*one)))
+    runs = [make().get_run(run_id) for run_id in ids]
+    assert [one.status == "FAILED" for one in runs] == found["failed"].notna().tolist() != [False] * 6
+    assert [one.params["kind"] for one in runs] == found["kind"].tolist()
+    assert [one.metrics.get("auc") for one in runs if one.metrics] == found["auc"].dropna().tolist()
 
 
 def test_a_damaged_artifact_is_an_error_and_the_champion_stays(tmp_path: Path) -> None:

@@ -42,6 +42,7 @@ def optuna_search(
         try:
             metrics = dict(evaluate(settings))
         except MlsysError as error:
+            on_trial(settings, {})
             rows.append({**settings, "failed": error.what})
             raise optuna.TrialPruned from error
         on_trial(settings, metrics)

@@ -116,6 +116,15 @@ class ModelRegistry(ABC):
         """See `log_metrics`."""
         self.log_metrics(run_id, {key: value})
 
+    def log_trial(self, settings: Mapping[str, object], metrics: Mapping[str, float]) -> str:
+        """A run for one trial of a search, FAILED without metrics: random_search(..., on_trial=registry.log_trial)."""
+        with self._together():
+            run_id = self.create_run().run_id
+            self.log_params(run_id, settings)
+            self.log_metrics(run_id, metrics)
+            self.set_terminated(run_id, "FINISHED" if metrics else "FAILED")
+        return run_id
+
     @contextmanager
     def start_run(self, params: Mapping[str, object] | None = None) -> Iterator[str]:
         """A run for the length of a block, which is given its id; FAILED if the block raises."""

@@ -24,7 +24,7 @@ def random_search(
     """One row per trial: the settings that were drawn, then the metrics that `evaluate` returned.
 
     space : name → (low, high), both above 0, drawn evenly on a log scale, whole numbers if both are ints; or a list
-        of choices. on_trial : is told each as it ends, to track it.
+        of choices. on_trial : is told each as it ends, `registry.log_trial` tracks it; no metrics: it failed.
     A trial that raises `MlsysError` is a row with its reason in `failed`; anything else stops the search.
     Source: Bergstra & Bengio, Random search for hyper-parameter optimization, JMLR 13 (2012).
 
@@ -41,6 +41,7 @@ def random_search(
         try:
             metrics = dict(evaluate(settings))
         except MlsysError as error:
+            on_trial(settings, {})
             rows.append({**settings, "failed": error.what})
             continue
         on_trial(settings, metrics)
