@@ -168,7 +168,7 @@ TOLERANCES: dict[str, dict[str, float]] = {
         "random_cost": 6,
         "ratio_random": 0.06,
         "all_promise": 6,
-        "all_kept": 5,
+        "all_kept": 7,
         "gain_promised": 0.015,
         "gain_true": 0.015,
         "calm_three": 2,

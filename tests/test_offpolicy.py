@@ -88,8 +88,13 @@ def test_the_logger_valued_from_its_own_log_is_its_mean() -> None:
 def test_laws(rows) -> None:  # type: ignore[no-untyped-def]
     reward, pscore, target = (np.array(column) for column in zip(*rows, strict=True))
     log = Feedback(reward, pscore, target)
-    assert reward.min() - 1e-9 <= snips(log).value <= reward.max() + 1e-9, "self-normalized: a mean of rewards"
-    assert snips(Feedback(reward + 2, pscore, target)).value == pytest.approx(snips(log).value + 2)
+    try:
+        value = snips(log).value
+    except MlsysError:
+        assert log.weight.mean() < 1, "refused only where a part of what the target shows is missing"
+        return
+    assert reward.min() - 1e-9 <= value <= reward.max() + 1e-9, "self-normalized: a mean of rewards"
+    assert snips(Feedback(reward + 2, pscore, target)).value == pytest.approx(value + 2)
     assert ips(Feedback(2 * reward, pscore, target)).value == pytest.approx(2 * ips(log).value)
     assert dr(log, np.zeros(len(rows)), np.zeros(len(rows))).value == pytest.approx(ips(log).value)
     assert ips(log, clip=1.0).value <= ips(log).value + 1e-12

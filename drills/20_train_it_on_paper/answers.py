@@ -35,6 +35,8 @@ def reference(variant: Variant) -> Typed:
             "holds": [part for part, n in PARTS.items() if rows * 11 / n <= f["gpu_gb"] * 1e9] or ["none"],
             "sent": sent, "seconds": f["many"] * sent * 8 / f["network"], "gpu_even": even,
             "plan": best, "total": costs[best],
+            "told": "This plan is the cheapest that is done in time. More machines wait for the part in series. Were a "
+            "point worth more, we would fit on more rows.",
         }
     )  # fmt: skip
 
