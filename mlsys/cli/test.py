@@ -32,7 +32,7 @@ STAGES: dict[str, list[str]] = {
     "browser": [PY, "-m", "pytest", "-q", "-rs", "-m", "browser", "tests/test_browser.py"],
 }  # fmt: skip
 
-TOGETHER = {"drills": ("drills", "fresh", "browser")}
+TOGETHER = {"types": ("types", "browser"), "drills": ("drills", "fresh", "nbval")}
 """Stages that keep one core busy each, or wait for a browser, and run side by side."""
 
 
