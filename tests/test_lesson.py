@@ -249,6 +249,15 @@ def test_built_notebook_holds_figures_and_prose_but_nothing_random(good: tuple[P
     assert not list(source.parent.parent.glob("predictions*"))
 
 
+def test_a_cell_that_is_not_compared_runs_and_keeps_nothing(tmp_path: Path) -> None:
+    tagged = (
+        '# %% tags=["nbval-ignore-output"]\nimport time\ntaken = time.monotonic()\ntaken\n\n# %%\nprint(taken > 0)\n'
+    )
+    cells = from_bytes(build(source_file(tmp_path, tagged))).cells
+    assert cells[0].outputs == [] and cells[0].execution_count == 1
+    assert cells[1].outputs[0]["text"] == "True\n"
+
+
 def test_good_notebook_passes_nbval_strictly_and_an_altered_one_fails(good: tuple[Path, bytes], tmp_path: Path) -> None:
     altered = good[1].replace(b"mean_1 = 0.5", b"mean_1 = 0.6")
     for name, content in (("good", good[1]), ("altered", altered)):

@@ -21,6 +21,8 @@ from mlsys.lesson.run import METADATA, Cell, NotebookError, OnCell, read_source,
 PLACEHOLDER = re.compile(r"\{\{\s*(?P<name>[A-Za-z_]\w*)\s*(?::(?P<spec>[^{}]*))?\}\}")
 DIFFERENCE_LINES = 30
 SOURCES = Path(__file__).resolve().parents[2] / "notebooks" / "_source"
+NOT_COMPARED = {"nbval-ignore-output", "nbval-skip"}
+"""Tags of cells whose output belongs to the machine that ran them."""
 BLANK = "▢"
 """Stands for a number that the reader will measure."""
 
@@ -83,8 +85,11 @@ def filled(slug: str) -> None:
 
 
 def _trim(cell: NotebookNode) -> None:
-    """Drop what differs from run to run: timings, random widget ids, a drawing library's signature."""
+    """Drop what differs from run to run: timings, random widget ids, a drawing library's signature, and all that a cell
+    shows whose output nbval does not compare."""
     cell.metadata = {name: value for name, value in cell.metadata.items() if name == "tags"}
+    if NOT_COMPARED & set(cell.metadata.get("tags", [])):
+        cell.outputs = []
     for output in cell.outputs:
         data = output.get("data", {})
         data.pop(WIDGET_MIME, None)

@@ -15,11 +15,10 @@ from pathlib import Path
 from typing import Any
 
 from mlsys.lesson import RESULT_MIME
-from mlsys.lesson.build import PLACEHOLDER, fill, from_bytes
+from mlsys.lesson.build import NOT_COMPARED, PLACEHOLDER, fill, from_bytes
 from mlsys.lesson.run import Cell, NotebookError, read_source, results
 
 SECTIONS, CELL_LINES, LINE_LENGTH, COMPARED = 3, 12, 110, 0.8
-NOT_COMPARED = {"nbval-ignore-output", "nbval-skip"}
 ONCE = ("explorer", "tradeoffs", "contrast", "card", "hood")
 HEADINGS = ("## Commonly answered wrong", "## Drills")
 STEPS = ("**Interviewer:**", "predict(", "naive.", "reveal(", "claim(", "**What an interviewer hears**")
