@@ -48,7 +48,7 @@ def install(command: list[str]) -> None:
 
 def make() -> None:
     """Build the environment from nothing; the stamp goes in last, so a broken one is never reused."""
-    print(f"Making the environment in {VENV.name} (once, about 830 MB, 1-3 minutes) ...", flush=True)
+    print(f"Making the environment in {VENV.name} (once, about 860 MB, 1-3 minutes) ...", flush=True)
     uv, lock = shutil.which("uv"), ["--require-hashes", "-r", str(LOCK)]
     if uv:
         subprocess.run([uv, "venv", "-q", "--clear", "--python", sys.executable, str(VENV)], check=True)

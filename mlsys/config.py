@@ -68,13 +68,31 @@ class TrainingConfig:
 
 @dataclass(frozen=True)
 class ServingConfig:
-    """The latency promise (p99, milliseconds), replicas, candidates ranked per request, and `explore`: the share of
-    sessions whose order is shuffled, so that the log knows about posts that the model would not show."""
+    """The latency promise, what stands behind it, and what `mlsys serve` does when it cannot be kept.
+
+    max_latency_ms : p99; after so long, popularity answers. replicas, candidates : servers, posts ranked per request.
+    explore : share of sessions whose order is shuffled, so that the log knows of posts the model would not show.
+    online : "" is the folder's own store, or redis://host:port/db. registry : "" is the folder's own, or an MLflow URI.
+    feature_ttl_seconds, prediction_ttl_seconds : how old a cached vector, a cached answer may be; 0: no cache.
+    store_timeout_ms : a remote read is given up after so long. threads : requests that read a remote store at once.
+    max_in_flight : more requests than these at once are refused.
+    reload_seconds : how often the registry is asked for its champion. drain_seconds : from SIGTERM, or Ctrl-C, until no
+    connection is taken any more; a load balancer sees /health/ready fail meanwhile.
+    """
 
     max_latency_ms: float = 50.0
     replicas: int = 10
     candidates: int = 500
     explore: float = 0.02
+    online: str = ""
+    registry: str = ""
+    feature_ttl_seconds: float = 300.0
+    prediction_ttl_seconds: float = 60.0
+    store_timeout_ms: float = 20.0
+    threads: int = 8
+    max_in_flight: int = 64
+    reload_seconds: float = 2.0
+    drain_seconds: float = 2.0
 
 
 @dataclass(frozen=True)
@@ -110,6 +128,10 @@ class SystemConfig:
             "serving.max_latency_ms",
             "serving.replicas",
             "serving.candidates",
+            "serving.store_timeout_ms",
+            "serving.threads",
+            "serving.max_in_flight",
+            "serving.reload_seconds",
         )
         not_negative = (
             "features.window_days",
@@ -118,6 +140,9 @@ class SystemConfig:
             "training.tolerance",
             "monitoring.min_psi",
             "monitoring.min_rows",
+            "serving.feature_ttl_seconds",
+            "serving.prediction_ttl_seconds",
+            "serving.drain_seconds",
         )
         shares = ("training.test_share", "monitoring.rate")
         values = self.flat()

@@ -9,7 +9,7 @@ All times are UTC, held as naive `datetime64[us]`.
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+import time
 from typing import Any, Protocol
 
 import numpy as np
@@ -62,6 +62,10 @@ class Clock(Protocol):
         """The current time, UTC, `datetime64[us]`."""
         ...
 
+    def monotonic(self) -> float:
+        """Seconds since some moment, for durations: they never run backwards, whatever is done to the date."""
+        ...
+
 
 class VirtualClock:
     """A clock that moves only when told to, so that tests and notebooks repeat to the byte.
@@ -74,10 +78,15 @@ class VirtualClock:
 
     def __init__(self, start: str | np.datetime64 = "2026-01-01") -> None:
         self._now = np.datetime64(str(start), "us")
+        self._elapsed = 0
 
     def now(self) -> np.datetime64:
         """The current virtual time, `datetime64[us]`."""
         return self._now
+
+    def monotonic(self) -> float:
+        """Seconds by which this clock was advanced."""
+        return self._elapsed / 1e6
 
     def advance(self, *, days: float = 0, hours: float = 0, seconds: float = 0) -> None:
         """Move forward; time never runs backwards."""
@@ -85,6 +94,7 @@ class VirtualClock:
         if step < 0:
             raise ValueError(f"a clock cannot be advanced by {step} microseconds")
         self._now = self._now + np.timedelta64(step, "us")
+        self._elapsed += step
 
 
 class SystemClock:
@@ -92,7 +102,11 @@ class SystemClock:
 
     def now(self) -> np.datetime64:
         """The current time, `datetime64[us]`."""
-        return np.datetime64(datetime.now(UTC).replace(tzinfo=None), "us")
+        return np.datetime64(time.time_ns() // 1_000, "us")
+
+    def monotonic(self) -> float:
+        """See `Clock.monotonic`."""
+        return time.monotonic()
 
 
 def generator(seed: int, *key: int) -> np.random.Generator:

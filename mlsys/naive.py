@@ -298,3 +298,44 @@ def measured(treatment: float, control: float) -> float:
 def ship(lift: float) -> str:
     """A gain is a gain."""
     return "ship" if lift > 0 else "roll back"
+
+
+@dataclass
+class Cache:
+    """Predictions by user: the features are the user's, after all. Nothing is ever too old."""
+
+    kept: dict[int, float] = field(default_factory=dict)
+
+    def get(self, user: int, computed: float) -> float:
+        """What is kept for this user, whichever post it was for."""
+        return self.kept.setdefault(user, computed)
+
+
+def nightly(users: float, posts: float) -> float:
+    """Scores of a nightly job: every user, every post, whoever comes."""
+    return users * posts
+
+
+def replicas(rate: float, ms: float) -> int:
+    """Servers for so many requests per second: each is busy all the time."""
+    return int(np.ceil(rate * ms / 1e3))
+
+
+def latency(parts_ms: Any) -> float:
+    """What a request takes: what its model takes."""
+    return float(parts_ms["model"])
+
+
+def compress(us: float, bits: int) -> float:
+    """Microseconds with numbers of so many bits instead of 64: half the bits, half the time."""
+    return us * bits / 64
+
+
+def fallback(posts: Any, likes: Any) -> np.ndarray:
+    """Without features: what most people like."""
+    return np.asarray(posts)[np.argsort(-np.asarray(likes), kind="stable")]
+
+
+def deploy(server: Any, model: Any) -> None:
+    """The new model is better, so everybody gets it. It was checked when it was trained."""
+    server.model = model

@@ -211,3 +211,18 @@ def test_a_redis_that_is_gone_is_an_outage(redis_port: int) -> None:
         gone = RedisOnline(f"redis://127.0.0.1:{nobody.getsockname()[1]}/0")
         with pytest.raises(StoreUnavailable, match="Redis does not answer"):
             gone.read("user", np.array([1]))
+
+
+@pytest.mark.parametrize("key, value", [(b":" + (2).to_bytes(8, "big"), b"short"), (b"", b"many"), (b"", b"-2")])
+def test_what_somebody_else_wrote_into_redis_is_an_outage_and_no_vector(
+    redis_port: int, tmp_path: Path, key: bytes, value: bytes
+) -> None:
+    import redis
+
+    from mlsys.integrations.redis import RedisOnline
+
+    store = RedisOnline(f"redis://127.0.0.1:{redis_port}/0", prefix=str(tmp_path))
+    store.write("user", *vectors([1, 2]))
+    redis.Redis(port=redis_port).set(f"{tmp_path}:user".encode() + key, value)
+    with pytest.raises(StoreUnavailable, match="something else"):
+        store.read("user", np.array([1, 2]))

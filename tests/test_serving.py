@@ -7,6 +7,8 @@ import pytest
 from mlsys import FeatureStore, ModelServer
 from mlsys.core import MlsysError, VirtualClock
 from mlsys.features.definitions import feed_views
+from mlsys.features.online import StoreUnavailable
+from mlsys.serving.batch import rank_many
 from mlsys.training import LinearModel, label, time_split
 from mlsys.world.noise import NoiseWorld
 
@@ -140,3 +142,28 @@ def test_rows_without_an_action_have_no_label() -> None:
 def test_one_class_cannot_be_fitted() -> None:
     with pytest.raises(MlsysError, match="both classes"):
         LinearModel.fit(pd.DataFrame({"a": [1.0, 2.0]}), np.array([1, 1]))
+
+
+def test_a_batch_job_gives_every_user_what_the_server_would_answer(parts) -> None:  # type: ignore[no-untyped-def]
+    store, model, clock, _ = parts
+    server, rng = ModelServer(model, store, clock=clock), np.random.default_rng(5)
+    users = np.array([3, 999_999, 7, 3])
+    candidates = np.stack([rng.permutation(np.arange(1, 31)) for _ in users])
+    lists = rank_many(server, users, candidates, 10)
+    for user, row, posts, scores in zip(users, candidates, lists.posts, lists.scores, strict=True):
+        one = server.rank(int(user), row, 10)
+        np.testing.assert_array_equal(posts, one.posts)
+        np.testing.assert_allclose(scores, one.scores)
+    done: list[int] = []
+    shared = rank_many(server, np.arange(1, 41), np.arange(1, 60), 5, on_rows=done.append)
+    np.testing.assert_array_equal(shared.posts[2], server.rank(3, np.arange(1, 60), 5).posts)
+    assert done[-1] == 40
+
+
+def test_a_batch_job_rather_fails_than_fills_a_day_with_likes(parts) -> None:  # type: ignore[no-untyped-def]
+    store, model, clock, _ = parts
+    store.available = False
+    with pytest.raises(StoreUnavailable, match="0 of 2 users"):
+        rank_many(ModelServer(model, store, clock=clock), np.array([1, 2]), np.arange(1, 9), 3)
+    with pytest.raises(MlsysError, match="at most that long"):
+        rank_many(ModelServer(model, store, clock=clock), np.array([1, 2]), np.arange(1, 9), 9)

@@ -9,6 +9,8 @@ import pandas as pd
 
 from mlsys.core import UNKNOWN_ID, MlsysError, microseconds
 
+LARGEST = np.iinfo(np.int64).max
+
 
 class Catalogue:
     """Post id → creator, topic, length, creation time; one function for logs and for requests.
@@ -38,7 +40,9 @@ class Catalogue:
         post, user = np.asarray(rows["post_id"]), np.asarray(rows["user_id"])
         at = np.where((post >= 0) & (post < len(self._creator) - 1), post, -1)
         topic = self._topic[at]
-        key = np.where((topic < 0) | (user < 0), UNKNOWN_ID, user * self.topics + topic)
+        # Beyond the last bound the product would wrap round, and be somebody else's key.
+        known = (topic >= 0) & (user >= 0) & (user < LARGEST // self.topics)
+        key = np.where(known, np.where(known, user, 0) * self.topics + topic, UNKNOWN_ID)
         return {
             **rows,
             "creator_id": self._creator[at],

@@ -203,7 +203,8 @@ def ranking_views(
 
 def _request(columns: Mapping[str, np.ndarray]) -> np.ndarray:
     """Age of the post, its length, and whether the reader is on the web (NaN: not recorded)."""
-    age = (columns["event_time"] - columns["created"]) / 86_400e6
-    device = columns["device_code"]
-    web = np.where(device < 0, np.nan, device == 2)
-    return np.stack([age, columns["length"], web], axis=1).astype(np.float32)
+    device, out = columns["device_code"], np.empty((len(columns["length"]), 3), np.float32)
+    out[:, 0] = (columns["event_time"] - columns["created"]) / 86_400e6
+    out[:, 1] = columns["length"]
+    out[:, 2] = np.where(device < 0, np.nan, device == 2)
+    return out

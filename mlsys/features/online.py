@@ -23,6 +23,15 @@ class Status(IntEnum):
     OUTSIDE_MAX_AGE = 3
 
 
+class Source(IntEnum):
+    """Where a value was found: rungs of the fallback ladder. MISSING: the store did not answer, and nobody knew it."""
+
+    FRESH = 0
+    CACHED = 1
+    SNAPSHOT = 2
+    MISSING = 3
+
+
 class StoreUnavailable(MlsysError):
     """The online store did not answer."""
 
@@ -32,13 +41,14 @@ class OnlineFeatures:
     """An answer of the online store, n rows by F features, columns in the order asked for.
 
     `values` float32, NaN unless PRESENT · `status` int8 · `age_seconds` float64, time since the newest event behind
-    the value arrived, inf where there is none.
+    the value arrived, inf where there is none · `source` int8, where it was found; None: all by the store itself.
     """
 
     names: tuple[str, ...]
     values: np.ndarray
     status: np.ndarray
     age_seconds: np.ndarray
+    source: np.ndarray | None = None
 
     def frame(self) -> pd.DataFrame:
         """For reading: one row per asked row and feature."""
@@ -78,6 +88,19 @@ class OnlineStore(Protocol):
 
     def rename(self, table: str, to: str) -> None:
         """Move a table, if there is one, to another name."""
+        ...
+
+
+class ReadCache(Protocol):
+    """What may stand between a feature store and its online store: `mlsys.serving.cache.FeatureCache`."""
+
+    def read(
+        self, store: OnlineStore, table: str, ids: np.ndarray, width: int
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
+        """As `OnlineStore.read`, and the `Source` of each row, int8 (n,). `width`: F, where nothing is known yet.
+
+        Does not raise `StoreUnavailable`.
+        """
         ...
 
 

@@ -75,9 +75,13 @@ class SqliteOnline:
     def read(self, table: str, ids: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
         """See `OnlineStore.read`."""
         with self._lock:
-            with self._reported():
+            # Not `_reported`: this runs for every view of every request.
+            try:
                 (version,) = self._db.execute("pragma data_version").fetchone()
-                if version != self._version:
+            except sqlite3.Error as error:
+                raise self._unavailable(error) from error
+            if version != self._version:
+                with self._reported():
                     self._db.execute("begin")
                     try:
                         self._fetch()
@@ -128,8 +132,11 @@ class SqliteOnline:
         try:
             yield
         except sqlite3.Error as error:
-            raise StoreUnavailable(
-                f"the online store {self.path.name} does not answer: {error}",
-                why="SQLite could not read or write the file",
-                fix="check the disk and who else holds the file; a server answers from the next rung meanwhile",
-            ) from error
+            raise self._unavailable(error) from error
+
+    def _unavailable(self, error: sqlite3.Error) -> StoreUnavailable:
+        return StoreUnavailable(
+            f"the online store {self.path.name} does not answer: {error}",
+            why="SQLite could not read or write the file",
+            fix="check the disk and who else holds the file; a server answers from the next rung meanwhile",
+        )

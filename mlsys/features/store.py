@@ -12,20 +12,30 @@ from mlsys.core import Clock, MlsysError, microseconds
 from mlsys.features.definitions import FeatureService, FeatureView, OnDemandView
 from mlsys.features.events import EventTable
 from mlsys.features.offline import PointInTimeView
-from mlsys.features.online import MemoryOnline, OnlineFeatures, OnlineStore, Status, StoreUnavailable
+from mlsys.features.online import (
+    MemoryOnline,
+    OnlineFeatures,
+    OnlineStore,
+    ReadCache,
+    Status,
+    StoreUnavailable,
+)
 from mlsys.features.registry import Registry
 from mlsys.features.sqlite import SqliteOnline
 from mlsys.features.streaming import StreamingView
 from mlsys.features.timeline import NEVER
 from mlsys.storage import Dataset
 
-_Plan = tuple[tuple[str, ...], list[tuple[FeatureView | OnDemandView, slice | list[int], slice | list[int]]]]
+_Place = slice | list[int]
+_Plan = tuple[tuple[str, ...], list[tuple[FeatureView | OnDemandView, _Place, _Place]]]
+_Found = tuple[_Place, _Place, np.ndarray, np.ndarray, np.ndarray, np.ndarray | None]
 
 
 class FeatureStore:
     """Registers features, joins them to labels point in time, and serves them.
 
     `online` holds the vectors, `registry` the definitions, `events` the events: in memory, unless others are passed.
+    `cache` answers for `online` where it can, and where `online` does not.
     `FeatureStore.open(folder)` keeps all three on disk.
 
     >>> from mlsys.world.noise import NoiseWorld
@@ -41,9 +51,15 @@ class FeatureStore:
     """
 
     def __init__(
-        self, online: OnlineStore | None = None, *, registry: Registry | None = None, events: EventTable | None = None
+        self,
+        online: OnlineStore | None = None,
+        *,
+        registry: Registry | None = None,
+        events: EventTable | None = None,
+        cache: ReadCache | None = None,
     ) -> None:
         self.online: OnlineStore = online or MemoryOnline()
+        self.cache = cache
         self.registry = registry or Registry()
         self._events = EventTable() if events is None else events
         self._offline: dict[str, PointInTimeView] = {}
@@ -220,7 +236,8 @@ class FeatureStore:
     ) -> OnlineFeatures:
         """Vectors as last put online, with status and age as of `now`.
 
-        `entity_rows`: join key → int64 (n,). Raises `StoreUnavailable` during an outage.
+        `entity_rows`: join key → int64 (n,). Raises `StoreUnavailable` during an outage, but not with a `cache`: then
+        `source` says which values nobody knew.
         """
         if not self.available:
             raise StoreUnavailable(
@@ -229,7 +246,7 @@ class FeatureStore:
                 fix="serve from the next rung of the ladder",
             )
         refs, plan = self._plan(features)
-        at, found = int(microseconds(now)), []
+        at, found = int(microseconds(now)), list[_Found]()
         for view, own, place in plan:
             if isinstance(view, OnDemandView):
                 if absent := [name for name in view.inputs if name not in entity_rows]:
@@ -239,15 +256,18 @@ class FeatureStore:
                         fix="send them with the request (`context` of the server), and give the server a catalogue",
                     )
                 values = view.compute({name: entity_rows[name] for name in view.inputs})
-                found.append((own, place, values, np.isnan(values).view(np.int8), np.zeros(len(values))))
+                found.append((own, place, values, np.isnan(values).view(np.int8), np.zeros(len(values)), None))
             else:
                 found.append((own, place, *self._read(view, entity_rows, at)))
         shape = (len(found[0][2]), len(refs))
         out, statuses, ages = np.empty(shape, np.float32), np.empty(shape, np.int8), np.empty(shape)
-        for own, place, values, status, age in found:
+        sources = None if self.cache is None else np.zeros(shape, np.int8)
+        for own, place, values, status, age, source in found:
             out[:, place], statuses[:, place] = values[:, own], status[:, own]
             ages[:, place] = age[:, None]
-        return OnlineFeatures(refs, out, statuses, ages)
+            if sources is not None and source is not None:
+                sources[:, place] = source[:, None]
+        return OnlineFeatures(refs, out, statuses, ages, sources)
 
     def _plan(self, features: str | Sequence[str]) -> _Plan:
         """The references, and for each of their views which of its columns go where in the answer."""
@@ -264,22 +284,27 @@ class FeatureStore:
 
     def _read(
         self, view: FeatureView, entity_rows: Mapping[str, np.ndarray], now: int
-    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """One view's (values float32 (n, F), status int8 (n, F), age in seconds (n,))."""
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray | None]:
+        """One view's values float32 (n, F), status int8 (n, F), age in seconds (n,), and from a cache source (n,)."""
         if view.entity.join_key not in entity_rows:
             raise MlsysError(
                 f"entity_rows lacks {view.entity.join_key!r}",
                 why=f"view {view.name!r} is looked up by it",
                 fix=f"pass {{{view.entity.join_key!r}: ids}}; found: {', '.join(entity_rows) or 'none'}",
             )
-        found = self.online.read(view.name, np.atleast_1d(entity_rows[view.entity.join_key]))
+        keys = np.atleast_1d(entity_rows[view.entity.join_key])
+        found: tuple[np.ndarray, ...] | None
+        if self.cache is None:
+            found = self.online.read(view.name, keys)
+        else:
+            found = self.cache.read(self.online, view.name, keys, len(view.refs))
         if found is None:
             raise MlsysError(
                 f"view {view.name!r} is not online",
                 why="nothing was materialized since it was registered",
                 fix="call materialize(end) first",
             )
-        values, newest = found
+        (values, newest), source = found[:2], found[2] if len(found) > 2 else None
         absent = newest == NEVER
         age = (now - newest) / 1e6
         status = np.isnan(values).view(np.int8)  # NULL_VALUE is 1, PRESENT 0.
@@ -289,7 +314,7 @@ class FeatureStore:
         if absent.any():
             status[absent] = Status.NOT_FOUND
             age[absent] = np.inf
-        return values, status, age
+        return values, status, age, source
 
     def _computed(self, names: Sequence[str] | None) -> list[FeatureView]:
         """Views that are put online: those asked for; or all, older versions only where a service uses them."""

@@ -36,7 +36,7 @@ class RedisOnline:
                 why="it is not installed; the embedded stores need nothing",
                 fix='pip install "redis>=6"',
             ) from None
-        self.prefix, self._outage = prefix, (redis.ConnectionError, redis.TimeoutError)
+        self.prefix, self._outage = prefix, redis.RedisError
         self._redis: Any = redis.Redis.from_url(url, socket_timeout=timeout, socket_connect_timeout=timeout)
 
     def write(
@@ -71,10 +71,17 @@ class RedisOnline:
             width, *found = self._redis.mget([self._key(table), *self._keys(table, ids)])
         if width is None:
             return None
-        empty = np.empty(1, [("newest", "<i8"), ("vector", "<f4", (int(width),))])
+        size = 8 + 4 * int(width) if width.isdigit() and len(width) < 5 else 0
+        if not size or any(value is not None and len(value) != size for value in found):
+            raise StoreUnavailable(
+                f"Redis holds something else under the keys of table {table!r}",
+                why=f"a vector has {size} bytes there, and a table a width",
+                fix="find out who writes there, then materialize again; a model server answers from the next rung",
+            )
+        empty = np.empty(1, [("newest", "<i8"), ("vector", "<f4", ((size - 8) // 4,))])
         empty["newest"], empty["vector"] = NEVER, np.nan
         nothing = empty.tobytes()
-        rows = np.frombuffer(b"".join([value or nothing for value in found]), empty.dtype)
+        rows = np.frombuffer(b"".join([nothing if value is None else value for value in found]), empty.dtype)
         return rows["vector"].copy(), rows["newest"].copy()
 
     def rename(self, table: str, to: str) -> None:
@@ -105,6 +112,6 @@ class RedisOnline:
         except self._outage as error:
             raise StoreUnavailable(
                 f"Redis does not answer: {error}",
-                why="the connection failed or took longer than the timeout",
+                why="the connection failed, took longer than the timeout, or brought what is no answer",
                 fix="check the server and the network; a model server answers from the next rung meanwhile",
             ) from error

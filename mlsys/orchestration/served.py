@@ -73,7 +73,7 @@ class ServedRanker:
         server.observer, server.store.available = keep, case != "outage"
         server.model = Misread(model) if case == "misread" else model
         try:
-            scores, defaulted = server.score(
+            scores, defaulted, *_ = server.score(
                 np.repeat(requests.user_id[rows], candidates),
                 requests.post_id[rows].ravel(),
                 {name: np.repeat(column, candidates) for name, column in context.items()},
