@@ -152,7 +152,7 @@ def test_what_the_server_ranks_is_what_people_see(loops: list[DailyLoop]) -> Non
     code = log["device"].cat.codes.to_numpy()
     context = {"event_time": microseconds(first), "device_code": code}
     server = morning.server(morning.registry.get("champion"))
-    score, _ = server.score(log["user_id"].to_numpy(), log["post_id"].to_numpy(), context)
+    score, *_ = server.score(log["user_id"].to_numpy(), log["post_id"].to_numpy(), context)
     shown = score.reshape(-1, 10)[~log["explored"].to_numpy().reshape(-1, 10)[:, 0]]
     assert log["position"].tolist() == list(range(1, 11)) * (len(log) // 10)
     assert (np.diff(shown, axis=1) <= 2e-6).all(), loop.seed  # Both sides are rounded to 1e-6.
@@ -162,7 +162,7 @@ def test_what_the_server_ranks_is_what_people_see(loops: list[DailyLoop]) -> Non
     assert (np.diff(explored, axis=1) > 2e-6).mean() > 0.3, loop.seed
     # Yesterday's features would have ordered otherwise.
     before = loops[0].server(morning.registry.get("champion"))
-    other, _ = before.score(log["user_id"].to_numpy(), log["post_id"].to_numpy(), context)
+    other, *_ = before.score(log["user_id"].to_numpy(), log["post_id"].to_numpy(), context)
     assert (np.diff(other.reshape(-1, 10), axis=1) > 2e-6).any(), loop.seed
 
 

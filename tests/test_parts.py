@@ -193,7 +193,7 @@ def test_a_model_trained_on_the_morning_scores_the_log_as_the_server_did(
 
     server = ModelServer(model, store, clock=VirtualClock(midnight), catalogue=catalogue, observer=observe)
     asked = request(today)
-    scores, defaulted = server.score(today["user_id"].to_numpy(), today["post_id"].to_numpy(), asked)
+    scores, defaulted, *_ = server.score(today["user_id"].to_numpy(), today["post_id"].to_numpy(), asked)
     expected = model.predict(store.get_historical_features(today, refs, every=DAY))
     np.testing.assert_array_equal(scores, expected, err_msg=str(SEED))
     (answer, observed), missing = told[0], np.isnan(store.get_historical_features(today, refs, every=DAY)[refs])

@@ -1,4 +1,4 @@
-"""`mlsys run | world | lab | notebook | test | calibrate`: one module per command, each with its own `add_parser`."""
+"""`mlsys run | world | lab | notebook | serve | test | …`: one module per command, each with its own `add_parser`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from mlsys.core import MlsysError
 
 def main(argv: list[str] | None = None) -> int:
     """Run one command; a `MlsysError` is printed as it stands (what, why, what to do), without a traceback."""
-    from mlsys.cli import calibrate, drill, notebook, run, test, world
+    from mlsys.cli import calibrate, drill, notebook, run, serve, test, world
 
     parser = argparse.ArgumentParser(
         prog="mlsys",
@@ -19,7 +19,7 @@ def main(argv: list[str] | None = None) -> int:
         epilog="Start with `run`, then `lab`. Every command explains itself with --help.",
     )
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for module in (run, world, drill, notebook, test, calibrate):
+    for module in (run, world, drill, notebook, serve, test, calibrate):
         module.add_parser(commands)
     arguments = parser.parse_args(argv)
     try:

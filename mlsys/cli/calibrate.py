@@ -20,11 +20,15 @@ from tqdm import tqdm
 
 from mlsys import FeatureStore, ModelServer, naive
 from mlsys.capacity import UNIT_COSTS, unit_costs
+from mlsys.cli.parts import request_parts
 from mlsys.core import EVENT_SCHEMA, MlsysError, VirtualClock
 from mlsys.features.definitions import feed_views
 from mlsys.training import LinearModel, TreeModel, label
 from mlsys.training.retrieval import Embedding, top_k
 from mlsys.world.noise import NoiseWorld
+
+ONCE = ("naive_rank_500_us", "http_us")
+"""Tasks that take long enough to be timed one at a time."""
 
 
 def add_parser(commands: Any) -> None:
@@ -76,7 +80,7 @@ def measure(rounds: int, skip: Collection[str] = ()) -> dict[str, float]:
     """Medians over interleaved rounds; names end in their unit. Bytes are the width of a row, not measured.
 
     `score_*`: a model's own time for 500 rows of 11 features · `fit_*`: per row of 50,000 · `retrieve_1000_us`: an
-    embedding's scores of 1,000 candidates and the best 500 of them.
+    embedding's scores of 1,000 candidates and the best 500 of them · the rest: see `request_parts`.
     """
     rows = 50_000
     events = NoiseWorld(users=rows // 10, posts=rows // 2, seed=7).events(rows)
@@ -119,11 +123,11 @@ def measure(rounds: int, skip: Collection[str] = ()) -> dict[str, float]:
         "fit_linear_us_per_row": (lambda: LinearModel.fit(X, y), 1e6 / rows),
         "fit_60_trees_us_per_row": (lambda: TreeModel.fit(X, y, max_iter=60), 1e6 / rows),
     }
-    tasks = {name: task for name, task in tasks.items() if name not in skip}
+    tasks = {name: task for name, task in {**tasks, **request_parts()}.items() if name not in skip}
     taken: dict[str, list[float]] = {name: [] for name in tasks}
     for _ in tqdm(range(rounds), desc="calibrating", unit="round"):
         for name, (task, scale) in tasks.items():
-            repeats = 1 if "naive_rank" in name or "per_" in name else 50
+            repeats = 1 if name in ONCE or "per_" in name else 50
             start = time.perf_counter()
             for _ in range(repeats):
                 task()
