@@ -30,8 +30,8 @@ FAULTS = {
         ),
         "feature order swapped: the server asks in another order": (
             "serving/server.py",
-            "self.model.signature.features,",
-            "self.model.signature.features[::-1],",
+            "get_online_features(model.signature.features,",
+            "get_online_features(model.signature.features[::-1],",
             "the served score is the trained model's score",
         ),
         "duplicates pass: an event id is never remembered": (

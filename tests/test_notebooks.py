@@ -44,6 +44,10 @@ PARAMETERS: dict[str, dict[str, dict[str, Any]]] = {
         "small": {"USERS": 500, "SAMPLES": 150, "CONTRAST_SEEDS": 5},
         "second seed": {"SEED": 7, "CONTRAST_SEEDS": 8},
     },
+    "07_serving": {
+        "small": {"USERS": 500, "CROWD": 1_000, "ASKED": 100, "CONTRAST_SEEDS": 3},
+        "second seed": {"SEED": 7, "CONTRAST_SEEDS": 8},
+    },
 }
 """Per notebook, the runs in which every claim must hold as well."""
 
@@ -234,6 +238,35 @@ TOLERANCES: dict[str, dict[str, float]] = {
         "e6_gain": 0.05,
         "c5_gain": 0.03,
         "c6_gain": 0.03,
+    },
+    "07_serving": {
+        "list_lost": 2.5,
+        "failed_lost": 4,
+        "hybrid_lost": 1.5,
+        "cores_online": 0,
+        "model_part": 0,
+        "touched": 0.006,
+        "kept_user": 0.12,
+        "hits_list": 0.01,
+        "int8_speed": 0,
+        "int8_points": 0.8,
+        "short_points": 2,
+        "linear_points": 5,
+        "one_load": 0.08,
+        "queue_load": 0.03,
+        "cores_cache": 3,
+        "kept_popular": 0.09,
+        "kept_defaults": 0.08,
+        "kept_copy": 0.03,
+        "kept_lie": 0.1,
+        "slow_lost": 0.25,
+        "slow_saved": 0.2,
+        "all_lost": 13,
+        "canary_lost": 2,
+        "e5_gone": 0.03,
+        "e6_gone": 0.01,
+        "e5_off": 0.03,
+        "e6_off": 0.05,
     },
 }
 """Per notebook, how far a result of the second seed may be from the committed one (absolute)."""
