@@ -177,6 +177,32 @@ FAULTS = {
             "a tenth lost: the sample ratio often stops it",
         ),
     },
+    "07_serving": {
+        "an open breaker lets every call through": (
+            "serving/resilience.py",
+            'if self._state == "OPEN" or (self._state == "HALF_OPEN" and self._probes >= self.permitted):',
+            "if False:",
+            "a breaker ends the collapse",
+        ),
+        "what comes back is believed: events from the future pass": (
+            "serving/resilience.py",
+            "np.isinf(values).any() or strange.any():",
+            "np.isinf(values).any():",
+            "a look at what comes back finds it",
+        ),
+        "a canary is blind: engagement takes nothing back": (
+            "serving/rollout.py",
+            "if effect is not None and effect.high < -rails.max_loss:",
+            "if False:",
+            "a fifth is noticed",
+        ),
+        "the prediction cache forgets which posts were asked for": (
+            "serving/server.py",
+            "return model.version, self.flags, user, posts.tobytes(), k, sent",
+            "return model.version, self.flags, user, k, sent",
+            "the right key never answers wrongly",
+        ),
+    },
 }
 """Per notebook: fault → file, line, what stands there instead, words of the claim that fails."""
 
