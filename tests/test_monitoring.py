@@ -1,16 +1,19 @@
 """Drift needs size and significance; an alert policy is graded like a classifier."""
 
+from itertools import pairwise
+
 import numpy as np
 import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy.stats import false_discovery_control, ks_2samp
+from scipy.stats import chi2_contingency, false_discovery_control, ks_2samp
 
 from mlsys import ModelMonitor, naive
 from mlsys.core import MlsysError
-from mlsys.monitoring import AlertPolicy, grade, psi, two_sample_ks
-from mlsys.monitoring.drift import benjamini_hochberg
+from mlsys.monitoring import AlertPolicy, grade, psi
+from mlsys.monitoring.columns import summarize
+from mlsys.monitoring.drift import benjamini_hochberg, chi2_p_value
 from mlsys.world.noise import NoiseWorld
 
 
@@ -20,13 +23,57 @@ def test_psi_equals_its_definition() -> None:
     )
 
 
-def test_ks_equals_scipy() -> None:
-    rng = np.random.default_rng(1)
-    a, b = np.sort(rng.normal(size=3_000)), rng.normal(0.1, 1, 900)
-    gap, p = two_sample_ks(a, b)
+SAMPLES = st.lists(st.floats(-5, 5) | st.sampled_from([0.0, 1.0]), min_size=2, max_size=60)
+
+
+@given(SAMPLES, SAMPLES)
+def test_ks_equals_scipy_ties_or_not(a: list[float], b: list[float]) -> None:
+    found = summarize(pd.Series(a)).compare(summarize(pd.Series(a)).count(pd.Series(b)))
     reference = ks_2samp(a, b, method="asymp")
-    assert gap == pytest.approx(reference.statistic)
-    assert p == pytest.approx(reference.pvalue, rel=0.15)
+    assert found.ks == pytest.approx(reference.statistic)
+    assert found.p == pytest.approx(min(1.0, 2 * reference.pvalue))
+
+
+def test_ks_of_a_large_reference_is_a_ten_thousandth_off_at_most() -> None:
+    rng = np.random.default_rng(4)
+    a, b = rng.exponential(size=60_000), rng.exponential(1.1, size=3_000)
+    column = summarize(pd.Series(a))
+    exact, found = ks_2samp(a, b, method="asymp").statistic, column.compare(column.count(pd.Series(b))).ks
+    assert exact - 1 / 9_999 <= found <= exact + 1e-12 and len(column.counts) < 20_100
+
+
+@given(st.lists(st.tuples(st.integers(0, 50), st.integers(0, 50)), min_size=2, max_size=6))
+def test_chi2_equals_scipy(cells: list[tuple[int, int]]) -> None:
+    table = np.array(cells).T
+    kept = table[:, table.sum(axis=0) > 0]
+    if kept.shape[1] < 2 or not kept.sum(axis=1).all():
+        assert chi2_p_value(*table) == 1.0
+    else:
+        assert chi2_p_value(*table) == pytest.approx(chi2_contingency(kept, correction=False).pvalue)
+
+
+@given(st.lists(st.integers(0, 4), max_size=400), st.lists(st.integers(0, 400), max_size=5), st.integers(0, 99))
+def test_a_stream_of_batches_reports_what_one_batch_does(codes: list[int], cuts: list[int], seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    values = np.where(np.array(codes, int) == 4, np.nan, rng.normal(size=len(codes)).round(1))
+    names = np.array(["a", "b", "c", None, "new"], object)
+    whole = pd.DataFrame({"x": values, "kind": pd.Series(names[np.array(codes, int)], dtype=object)})
+    monitor = ModelMonitor(pd.DataFrame({"x": rng.normal(size=300).round(1), "kind": list("abc") * 100}), min_rows=9)
+    window, at = monitor.window(), [0, *sorted(min(cut, len(whole)) for cut in cuts), len(whole)]
+    for start, end in pairwise(at):
+        window.observe(whole[start:end])
+    pd.testing.assert_frame_equal(window.report(), monitor.check(whole), check_exact=True)
+
+
+def test_a_batch_that_does_not_fit_adds_nothing() -> None:
+    monitor = ModelMonitor(pd.DataFrame({"x": np.arange(500.0), "y": np.arange(500.0)}))
+    window = monitor.window()
+    window.observe(pd.DataFrame({"x": np.arange(300.0), "y": np.arange(300.0)}))
+    before = window.report()
+    with pytest.raises(MlsysError, match="kind"):
+        window.observe(pd.DataFrame({"x": np.arange(300.0), "y": ["a"] * 300}))
+    pd.testing.assert_frame_equal(window.report(), before)
+    assert monitor.window().report()["status"].tolist() == ["TOO_FEW_ROWS"] * 2
 
 
 @given(st.lists(st.floats(1e-9, 1), min_size=1, max_size=12))
