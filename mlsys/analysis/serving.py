@@ -124,9 +124,10 @@ def speed_dots(table: pd.DataFrame) -> Figure:
         colour = NAIVE if bits else GOOD if "shortlist" in str(name) else FIXED
         ax.plot(row["us"], row["share"], "o", color=colour, markersize=9)
         below = str(name) in ("linear, int8", "60 trees, features float16", "shortlist of 100, 60 trees")
-        left = "shortlist" in str(name)
+        left, right = "shortlist" in str(name), "features" in str(name)
         ax.annotate(str(name), (row["us"], row["share"]), (-10, -3) if left else (0, -18 if below else 9),
-                    textcoords="offset points", ha="right" if left else "center", color=colour, fontsize=9)  # fmt: skip
+                    textcoords="offset points", color=colour, fontsize=9,
+                    ha="right" if left else "left" if right else "center")  # fmt: skip
     ax.set(xscale="log", xlabel="µs for 500 candidates, log scale", ylabel="likes, share of the oracle's")
     ax.set_xlim(table["us"].min() / 2.2, table["us"].max() * 2.2)
     ax.minorticks_off()

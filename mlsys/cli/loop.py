@@ -131,7 +131,7 @@ def _print_incident(incident: Incident, frame: pd.DataFrame, baseline: pd.DataFr
 def _sections(
     frame: pd.DataFrame, incidents: Sequence[Incident], baseline: pd.DataFrame | None
 ) -> list[report.Section]:
-    table = frame.drop(columns=["alerts", "rungs"]).round(3)
+    table = frame.drop(columns=["alerts", "tickets", "signals", "rungs"]).round(3)
     table["alerts"] = frame["alerts"].map("; ".join)
     return [
         (f"{len(frame)} days", "What the server ranks today is what people see, and what they do trains tomorrow's "

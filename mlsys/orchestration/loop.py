@@ -29,10 +29,13 @@ from mlsys.evaluation import Estimate, auc
 from mlsys.features import FeatureStore, FeatureView
 from mlsys.features.catalogue import Catalogue
 from mlsys.features.definitions import ranking_views
-from mlsys.monitoring import ModelMonitor
+from mlsys.monitoring.daily import HEALTHY_DAYS, DailyMonitor, Told
+from mlsys.monitoring.daily import Day as Watched
+from mlsys.monitoring.slo import ErrorBudget
 from mlsys.orchestration.served import ServedRanker
+from mlsys.orchestration.signals import exposure, log_signals, model_signals, serving_signals
 from mlsys.serving import ModelServer
-from mlsys.training import LinearModel, TreeModel, ValueModel
+from mlsys.training import LinearModel, Model, TreeModel, ValueModel
 from mlsys.training.registry import ArtifactError, RegisteredModel, Registry, data_hash
 from mlsys.verification import verify
 from mlsys.world import Day, Incident, Oracle, Popularity, Random, World
@@ -45,9 +48,6 @@ one, windows hold only what models showed; after the other, the monitor has its 
 
 FEWEST_DAYS = 3
 """Days that a model is trained on, at least."""
-
-HEALTHY_DAYS = 7
-"""Days without an alert that make the monitor's reference; so many alerting days in a row are the new normal."""
 
 
 @dataclass
@@ -92,8 +92,10 @@ class DailyLoop:
         self.alerts: list[str] = []
         self.held: list[pd.DataFrame] = []
         self._visitors: list[np.ndarray] = []
-        self._healthy: list[tuple[pd.DataFrame, float]] = []
-        self._unhealthy: list[tuple[pd.DataFrame, float]] = []
+        self._known, self._repeats = np.zeros(1, bool), 0.0
+        watched = self.config.monitoring
+        self.monitor = DailyMonitor(drift_rate=watched.rate, min_psi=watched.min_psi, min_rows=watched.min_rows)
+        self.budget = ErrorBudget(0.999)
         self._refreshed = self.world.now
 
     @property
@@ -108,7 +110,8 @@ class DailyLoop:
         likes_, dislikes_per_session, enjoyment : exact expectations of what was served · sessions, active_users
         retained : of users who came on days 1 to 3, the share who came on this day or the two before
         model_version · auc, auc_low, auc_high : test AUC of the serving model when it was registered
-        gate : what the night's gate said · alerts : list of str · rungs : dict rung → share of feature values
+        gate : what the night's gate said · alerts, tickets : lists of str · rungs : dict rung → share of feature values
+        signals : dict of what was watched
         held : rows that verification kept out of features and training that night
         """
         return pd.DataFrame([row for row in self.history if int(str(row["day"])) >= 1])
@@ -145,8 +148,7 @@ class DailyLoop:
         gate = self._train() if passed else "held: verification failed"
         self._materialize(passed)
         seen = result.log[result.log["arrival_time"] < self.world.now].drop_duplicates("event_id")
-        logged = (seen["action"] == "like").sum() / max(seen["session_id"].nunique(), 1)
-        self._monitor(served, float(logged), stale)
+        told = self._monitor(served, seen, stale, passed)
         answered = sum(served.rungs.values()) or 1.0
         self.history.append(
             {
@@ -164,11 +166,13 @@ class DailyLoop:
                 "gate": gate,
                 "held": len(self.held[-1]),
                 "alerts": self.alerts,
+                "tickets": list(told.tickets),
+                "signals": dict(told.signals),
                 "rungs": {rung: count / answered for rung, count in served.rungs.items()},
             }
         )
         if day == -HEALTHY_DAYS:  # From the next day on windows hold only what models showed.
-            self._healthy, self._unhealthy = [], []
+            self.monitor.forget()
 
     def _retained(self) -> float:
         """See `frame`; NaN until day 6, when both spans of three days are apart."""
@@ -185,7 +189,13 @@ class DailyLoop:
         """The server as it stands this morning, and today's incidents."""
         size, today = self.world.incidents.size, self.world.day
         server = self.server(self.registry.get("champion"))
-        return ServedRanker(server, size("store_outage", today), size("bad_model_push", today))
+        return ServedRanker(
+            server,
+            outage=size("store_outage", today),
+            misread=size("bad_model_push", today),
+            surge=size("surge", today),
+            stampede=size("cache_stampede", today),
+        )
 
     def server(self, model: RegisteredModel) -> ModelServer:
         """A server of this model on today's features."""
@@ -198,7 +208,9 @@ class DailyLoop:
         """What had arrived by midnight, if it passes verification. A batch that fails is kept aside in `held` as a
         whole, of one that passes the rows that fail."""
         self.inbox.deliver(log)
+        before = self.inbox.repeats
         report = verify(self.inbox.poll(self.world.now))
+        self._repeats = (self.inbox.repeats - before) / max(len(report.events), 1)
         failed = [r.check.name for r in report.results if r.status == "failed" and r.check.severity == "error"]
         self.alerts += [f"verification: {check}" for check in failed]
         self.held.append(report.events if failed else report.quarantine)
@@ -285,37 +297,35 @@ class DailyLoop:
             return head("like")
         return ValueModel(version, {name: head(name) for name in VALUE_WEIGHTS}, VALUE_WEIGHTS)
 
-    def _monitor(self, served: ServedRanker, likes: float, stale: np.timedelta64) -> None:
-        """Alerts of the day. Its reference are the last days without an alert."""
-        settings = self.config.monitoring
-        if stale > np.timedelta64(0):
-            self.alerts.append(f"freshness: features were {int(stale / np.timedelta64(1, 'h'))} h old at midnight")
-        down = served.rungs["popularity"] / (sum(served.rungs.values()) or 1.0)
-        if down > 0.01:
-            self.alerts.append(f"rung: popularity answered {down:.0%}")
+    def _monitor(self, served: ServedRanker, seen: pd.DataFrame, stale: np.timedelta64, passed: bool) -> Told:
+        """What the monitor says of the day; pages go to `alerts`."""
+        sessions = round(sum(served.rungs.values()))
+        signals = {
+            **serving_signals(served, self.budget, stale),
+            **log_signals(seen, sessions, self._known),
+            **exposure(self._catalogue().join_log(seen)["creator_id"].to_numpy()),
+            "duplicate share": self._repeats,
+            "failed checks": float(len(self.alerts)),
+        }
+        users = seen["user_id"].to_numpy()
+        self._known = np.append(self._known, np.zeros(max(0, int(users.max(initial=0)) + 1 - len(self._known)), bool))
+        self._known[users] = True
+        if passed:
+            rows = self.rows[self.world.day]
+            liked = (rows.action == "like").to_numpy(np.float64)
+            signals |= model_signals(_p_like(served.server.model, rows.features), liked)
         sample = pd.concat(served.samples, ignore_index=True) if served.samples else pd.DataFrame()
-        if len(self._healthy) == HEALTHY_DAYS:
-            if len(sample):
-                days = [frame for frame, _ in self._healthy]
-                monitor = ModelMonitor.from_days(
-                    days, min_psi=settings.min_psi, rate=settings.rate, min_rows=settings.min_rows
-                )
-                found = monitor.check(sample)
-                self.alerts += [f"drift: {name}" for name in found.loc[found["status"] == "DRIFT", "column"]]
-            usual = float(np.mean([value for _, value in self._healthy]))
-            if likes < 0.9 * usual:
-                self.alerts.append(f"likes per session {likes / usual - 1:+.0%}")
-        if not len(sample):
-            return
-        (self._unhealthy if self.alerts else self._healthy).append((sample, likes))
-        if not self.alerts:
-            self._unhealthy = []
-        elif len(self._unhealthy) == HEALTHY_DAYS:
-            self._healthy, self._unhealthy = self._unhealthy, []
-        self._healthy = self._healthy[-HEALTHY_DAYS:]
+        told = self.monitor.observe(Watched(signals, sample))
+        self.alerts += [page for page in told.pages if not page.startswith("verification")]  # Those are named already.
+        return told
 
 
-def _judge(model: RegisteredModel, features: pd.DataFrame, liked: np.ndarray) -> Estimate:
+def _judge(model: Model, features: pd.DataFrame, liked: np.ndarray) -> Estimate:
     """AUC of the like head."""
-    head = model.heads["like"] if isinstance(model, ValueModel) else model
-    return auc(liked, head.predict(features))
+    return auc(liked, _p_like(model, features))
+
+
+def _p_like(model: Model, features: pd.DataFrame) -> np.ndarray:
+    """P(like), (n,); of a value function, by its like head."""
+    head: Model = model.heads["like"] if isinstance(model, ValueModel) else model
+    return head.predict_array(features[list(head.signature.features)].to_numpy())

@@ -11,6 +11,7 @@ from mlsys.features import OnlineFeatures
 from mlsys.serving import ModelServer
 from mlsys.training import Model, Signature
 from mlsys.world import Requests
+from mlsys.world.incidents import struck
 
 
 @dataclass(frozen=True)
@@ -36,22 +37,32 @@ class ServedRanker:
     the day's shuffle, as for every ranker, and not to the lower id.
 
     outage : share of users whose requests find no feature store. misread : share whose requests meet a `Misread`.
-    rungs : feature values per rung, a session counting one. samples : features and score of one candidate per
-    session, whatever its rank, so that a change of ranking alone does not look like drift.
+    surge : share of the requests between 18 and 20 o'clock that are shed. stampede : share of every five minutes in
+    which the store times out; both are answered by popularity, and count as bad.
+    rungs : feature values per rung, a session counting one. minutes : requests of each minute of the day and the bad
+    ones of them, int64 (1440, 2). samples : features and score of one candidate per session, whatever its rank, so
+    that a change of ranking alone does not look like drift.
     """
 
     server: ModelServer
     outage: float = 0.0
     misread: float = 0.0
+    surge: float = 0.0
+    stampede: float = 0.0
     name: str = "server"
     rungs: dict[str, float] = field(default_factory=lambda: dict.fromkeys(("fresh", "defaults", "popularity"), 0.0))
+    minutes: np.ndarray = field(default_factory=lambda: np.zeros((1440, 2), np.int64))
     samples: list[pd.DataFrame] = field(default_factory=list)
 
     def scores(self, requests: Requests) -> np.ndarray:
         """float64 (S, C); each user meets the same server all day."""
-        share = (requests.user_id * 2_654_435_761 % 2**32) / 2**32
-        cases = [(share < self.outage, "outage"), (share >= 1 - self.misread, "misread")]
-        out, left = np.empty(requests.post_id.shape), np.ones(len(share), bool)
+        user, second = requests.user_id, requests.time // 1_000_000 % 86_400
+        shed = (second // 3_600 // 2 == 9) & struck(user + second, self.surge)
+        bad = shed | (second % 300 < 300 * self.stampede)
+        for column, counted in enumerate((np.ones(len(user), bool), bad)):
+            self.minutes[:, column] += np.bincount(second[counted] // 60, minlength=1440)
+        cases = [(bad | struck(user, self.outage), "outage"), (~struck(user, 1 - self.misread), "misread")]
+        out, left = np.empty(requests.post_id.shape), np.ones(len(user), bool)
         for chosen, case in [*cases, (left, "healthy")]:
             rows = np.flatnonzero(chosen & left)
             left[rows] = False

@@ -10,6 +10,8 @@ import difflib
 import re
 from dataclasses import dataclass
 
+import numpy as np
+
 from mlsys.core import MlsysError
 
 
@@ -43,6 +45,33 @@ KINDS: dict[str, Kind] = {
         2, 1.0, "share of users it answers"),
     "store_outage": Kind(
         "the online store does not answer", "its disk is full", "loop: serve", 1, 1.0, "share of requests that fail"),
+    "duplicates": Kind(
+        "events are delivered twice", "a producer that retries without waiting", "world: the log", 3, 0.3,
+        "share of events"),
+    "late_data": Kind(
+        "events arrive a day late", "a mobile release that uploads on wifi only", "world: the log", 3, 0.4,
+        "share of events"),
+    "label_delay": Kind(
+        "likes arrive a day and a half after their impression", "a queue that is behind", "world: the log", 3, 0.6,
+        "share of likes"),
+    "schema_change": Kind(
+        "likes have another name", "a new version of the client", "world: the log", 2, 0.3, "share of users"),
+    "clock_skew": Kind(
+        "events are stamped two hours ahead", "a time zone set by hand", "world: the log", 2, 0.2, "share of users"),
+    "sample_ratio_mismatch": Kind(
+        "one arm of an experiment loses its log", "a redirect in the treatment", "world: the log", 3, 0.3,
+        "share of sessions of users with odd ids"),
+    "bots": Kind(
+        "accounts that like what they are paid for", "a like farm", "world: the log", 3, 0.3,
+        "their sessions, as a share of people's"),
+    "new_user_wave": Kind(
+        "many new users", "a campaign, or a country", "world: the users", 3, 0.1, "new users a day, as a share"),
+    "surge": Kind(
+        "more requests than the servers take, for two hours", "a cup final", "loop: serve", 1, 0.7,
+        "share of those hours' requests that are shed, and see popular posts"),
+    "cache_stampede": Kind(
+        "a popular key expires and everybody fetches it", "a time to live without jitter", "loop: serve", 2, 0.3,
+        "share of every five minutes in which the store times out"),
 }  # fmt: skip
 """All kinds, by name."""
 
@@ -95,6 +124,11 @@ class Incident:
             )
         except ValueError:
             raise MlsysError(f"size={size!r} is no number", why="it is a share", fix="size=0.5") from None
+
+
+def struck(ids: np.ndarray, size: float) -> np.ndarray:
+    """Which ids, int64 (n,), an incident of this size hits: the same ones every day."""
+    return np.asarray(ids * 2_654_435_761 % 2**32 < size * 2**32)
 
 
 class Incidents(tuple[Incident, ...]):

@@ -12,6 +12,7 @@ from joblib import Parallel, delayed
 
 from mlsys.core import ACTIONS, MlsysError, generator
 from mlsys.world import behaviour, population, sessions
+from mlsys.world.damage import damage
 from mlsys.world.incidents import Incident, Incidents
 from mlsys.world.parameters import DEVICES, IDEAL_LENGTH, REGIONS, RESPONSES, Parameters, parameters
 from mlsys.world.population import Posts
@@ -241,7 +242,11 @@ class World:
         )
         columns["ranker"] = _category(np.zeros(n + repeated.size, np.int8), (ranker.name,))
         self._next_event, self._next_session = self._next_event + n, self._next_session + sessions_
-        return pd.DataFrame(columns, copy=False), np.concatenate([p_like, p_like[repeated]])
+        p_like, log = np.concatenate([p_like, p_like[repeated]]), pd.DataFrame(columns, copy=False)
+        if not self.incidents:
+            return log, p_like
+        log, row = damage(log, self.incidents, self.seed, self.day)
+        return log, np.where(row >= 0, p_like[row], np.float32(0))
 
     def _remember(self, parts: list[_Part], counts: np.ndarray, live: Live) -> None:
         """What the day did to users and creators."""
@@ -256,7 +261,8 @@ class World:
 
     def _turn(self) -> None:
         """The night: new users, new posts, and what changes with the new day."""
-        joining = int(generator(self.seed, population.USERS, self.day, 1).poisson(self.p.new_users_per_day))
+        usual = self.p.new_users_per_day + self.incidents.size("new_user_wave", self.day) * len(self.users)
+        joining = int(generator(self.seed, population.USERS, self.day, 1).poisson(usual))
         new = population.draw_users(self.p, self.seed, self.day, len(self.users), joining)
         self.users = population.append(self.users, new)
         self._user_table = np.concatenate([self._user_table, behaviour.user_table(self.p, new)])
