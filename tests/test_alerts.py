@@ -188,6 +188,12 @@ def test_nothing_is_compared_before_there_is_a_reference() -> None:
     assert not monitor.observe(day(rng, likes=0.9)).pages
 
 
+def test_what_fired_and_is_not_known_any_more_still_fires() -> None:
+    monitor, rng = warm()
+    assert monitor.observe(day(rng, shift=1)).pages == ("drift: a",)
+    assert monitor.observe(Day({})).pages == ("drift: no data",)
+
+
 def test_every_rule_watches_something_once() -> None:
     assert len({rule.name for rule in RULES}) == len(RULES)
     assert all(rule.severity == "ticket" or rule.runbook for rule in RULES)

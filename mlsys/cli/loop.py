@@ -15,6 +15,8 @@ from mlsys.analysis import loop as figures
 from mlsys.analysis import report
 from mlsys.config import SystemConfig
 from mlsys.core import MlsysError
+from mlsys.lesson.build import write
+from mlsys.monitoring.exposition import exposition
 from mlsys.orchestration import checkpoint
 from mlsys.orchestration.loop import WARM_UP, DailyLoop
 from mlsys.world import Incident
@@ -73,6 +75,8 @@ def run_loop(
         frame = loop.run(days, on_day)
         baseline = healthy.run(days, on_day) if healthy else None
     path.unlink(missing_ok=True)
+    if loop.told is not None:
+        write(folder / "mlsys.prom", exposition(loop.monitor, loop.told, loop.events))
     _print(frame, incidents, baseline)
     return _sections(frame, incidents, baseline)
 

@@ -48,8 +48,8 @@ class Column(Protocol):
         """The batch, or the sum of batches, with these counts against the reference."""
         ...
 
-    def psi(self, counts: np.ndarray, others: np.ndarray) -> float:
-        """PSI between two counts."""
+    def bins(self, counts: np.ndarray) -> tuple[list[str], np.ndarray]:
+        """What PSI compares: names of the bins and each one's share of the rows, float64 (b,). The last is missing."""
         ...
 
 
@@ -105,17 +105,24 @@ class Numeric:
             p = ks_p_value(ks, int(known), int(present))
         rows = int(present + missing)
         return Comparison(
-            self.psi(self.counts, counts), ks, min(1.0, 2 * min(p, p_missing)), float(missing) / max(rows, 1), rows
+            psi(self.bins(self.counts)[1], self.bins(counts)[1]),
+            ks,
+            min(1.0, 2 * min(p, p_missing)),
+            float(missing) / max(rows, 1),
+            rows,
         )
 
-    def psi(self, counts: np.ndarray, others: np.ndarray) -> float:
-        """See `Column.psi`."""
-        return psi(self._shares(counts), self._shares(others))
-
-    def _shares(self, counts: np.ndarray) -> np.ndarray:
+    def bins(self, counts: np.ndarray) -> tuple[list[str], np.ndarray]:
+        """See `Column.bins`."""
         below, present, missing = counts[2 * len(self.values) : -2], counts[-2], counts[-1]
-        bins = np.append(np.diff(below, prepend=0, append=present), missing)
-        return np.asarray(bins / max(present + missing, 1))
+        names = [f"< {edge:.3g}" for edge in self.edges[:1]] or ["any"]
+        after = np.nextafter(self.edges, np.inf)
+        for i, edge in enumerate(self.edges):
+            alone = i + 1 < len(after) and after[i] == self.edges[i + 1]
+            beyond = i > 0 and after[i - 1] == edge
+            names.append(f"= {edge:.3g}" if alone else f"> {self.edges[i - 1]:.3g}" if beyond else f"≥ {edge:.3g}")
+        rows = np.append(np.diff(below, prepend=0, append=present), missing)
+        return [*names, "missing"], np.asarray(rows / max(present + missing, 1))
 
 
 @dataclass(frozen=True)
@@ -139,13 +146,13 @@ class Categorical:
 
     def compare(self, counts: np.ndarray) -> Comparison:
         """See `Column.compare`."""
-        rows = int(counts.sum())
-        p = chi2_p_value(self.counts, counts)
-        return Comparison(self.psi(self.counts, counts), float("nan"), p, float(counts[-1]) / max(rows, 1), rows)
+        rows, p = int(counts.sum()), chi2_p_value(self.counts, counts)
+        moved = psi(self.bins(self.counts)[1], self.bins(counts)[1])
+        return Comparison(moved, float("nan"), p, float(counts[-1]) / max(rows, 1), rows)
 
-    def psi(self, counts: np.ndarray, others: np.ndarray) -> float:
-        """See `Column.psi`."""
-        return psi(counts / max(counts.sum(), 1), others / max(others.sum(), 1))
+    def bins(self, counts: np.ndarray) -> tuple[list[str], np.ndarray]:
+        """See `Column.bins`."""
+        return [*self.names, "others", "missing"], np.asarray(counts / max(counts.sum(), 1))
 
 
 def _present(column: pd.Series) -> np.ndarray:

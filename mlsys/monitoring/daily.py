@@ -135,12 +135,14 @@ class DailyMonitor:
     def _texts(self, name: str, day: Day, drift: pd.DataFrame) -> list[str]:
         """The rule, and how far its signal is from usual; of drift, the columns."""
         rule = self.alerts.rules[name]
-        value = day.signals[rule.signal]
+        value = day.signals.get(rule.signal, float("nan"))
+        if np.isnan(value):  # It fired before, and nothing says that it is over.
+            return [f"{name}: no data"]
         if rule.signal == "drift" and len(drift):
             worst = drift.sort_values("excess", ascending=False)
             return [f"{name}: {column}" for column in worst.loc[worst["excess"] >= rule.clear, "column"]]
         if rule.above is not None:
-            return [f"{name} {value:.3g}"]
+            return [f"{name} {value:.0%}" if 0 < rule.above < 1 else f"{name} {value:.3g}"]
         usual = float(np.nanmean([one.signals.get(rule.signal, np.nan) for one in self.healthy]))
         return [f"{name} {value / usual - 1:+.0%}" if usual else f"{name} {value:.3g}"]
 

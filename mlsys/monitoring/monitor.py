@@ -9,7 +9,7 @@ import pandas as pd
 
 from mlsys.core import MlsysError
 from mlsys.monitoring.columns import Column, Comparison, Numeric, summarize
-from mlsys.monitoring.drift import benjamini_hochberg
+from mlsys.monitoring.drift import benjamini_hochberg, psi
 
 
 class ModelMonitor:
@@ -59,7 +59,7 @@ class ModelMonitor:
         for name, column in monitor.columns.items():
             counts = np.stack([column.count(day[name]) for day in days])
             others = counts.sum(axis=0) - counts
-            apart = [column.psi(other, one) for other, one in zip(others, counts, strict=True)]
+            apart = [psi(column.bins(o)[1], column.bins(c)[1]) for o, c in zip(others, counts, strict=True)]
             monitor.limits[name] = max(min_psi, margin * max(apart))
         return monitor
 
@@ -109,6 +109,13 @@ class Window:
         for name, column in columns.items():
             self._counts[name] += column.count(batch[name])
         self.rows += len(batch)
+
+    def bins(self, name: Hashable) -> pd.DataFrame:
+        """What a column's PSI compares: shares of rows per bin (index), columns reference and current."""
+        column = self.monitor.columns[name]
+        labels, reference = column.bins(column.counts)
+        current = column.bins(self._counts[name])[1]
+        return pd.DataFrame({"reference": reference, "current": current}, index=labels)
 
     def report(self) -> pd.DataFrame:
         """One row per reference column, the largest PSI first: psi, ks, p, missing, rows (see `Comparison`) and status

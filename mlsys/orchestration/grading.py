@@ -159,20 +159,22 @@ def _rules(texts: tuple[str, ...]) -> set[str]:
 
 
 def score(table: pd.DataFrame, *, worth: float = WORTH, per_month: float = 1.0) -> dict[str, float]:
-    """A `graded` table in six numbers.
+    """A `graded` table in seven numbers.
 
-    recall : of incidents that cost `worth` or more, the share that was paged. precision : of pages, the share that is
-    about an incident, if `per_month` incidents happen in thirty days and each is paged once. waited : mean days until
-    the page. pages_per_incident · false_per_month : pages in thirty healthy days · incidents : of that cost.
+    recall : of incidents that cost `worth` or more, the share that was paged. precision : those, over those and the
+    false pages of the table's healthy months. in_practice : precision if only `per_month` incidents of any cost happen
+    in thirty days. waited : mean days until the page. pages_per_incident · false_per_month : pages in thirty healthy
+    days · incidents : of that cost.
     """
     healthy, broken = table[table["kind"] == ""], table[table["kind"] != ""]
     costly = broken[broken["cost"] >= worth]
-    false = float(healthy["pages"].sum()) / max(len(healthy), 1)
-    recall = float(costly["caught"].mean()) if len(costly) else float("nan")
-    true = per_month * float(broken["caught"].mean()) if len(broken) else 0.0
+    pages, caught = float(healthy["pages"].sum()), float(costly["caught"].sum())
+    false = pages / max(len(healthy), 1)
+    usual = per_month * float(broken["caught"].mean()) if len(broken) else 0.0
     return {
-        "recall": recall,
-        "precision": true / (true + false) if true + false else float("nan"),
+        "recall": caught / len(costly) if len(costly) else float("nan"),
+        "precision": caught / (caught + pages) if caught + pages else float("nan"),
+        "in_practice": usual / (usual + false) if usual + false else float("nan"),
         "waited": float(costly["waited"].mean()),
         "pages_per_incident": float(broken.loc[broken["caught"], "pages"].mean()),
         "false_per_month": false,

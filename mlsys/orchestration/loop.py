@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -95,7 +96,8 @@ class DailyLoop:
         self._known, self._repeats = np.zeros(1, bool), 0.0
         watched = self.config.monitoring
         self.monitor = DailyMonitor(drift_rate=watched.rate, min_psi=watched.min_psi, min_rows=watched.min_rows)
-        self.budget = ErrorBudget(0.999)
+        self.budget, self.events = ErrorBudget(0.999), Counter[str]()
+        self.told: Told | None = None
         self._refreshed = self.world.now
 
     @property
@@ -210,7 +212,9 @@ class DailyLoop:
         self.inbox.deliver(log)
         before = self.inbox.repeats
         report = verify(self.inbox.poll(self.world.now))
-        self._repeats = (self.inbox.repeats - before) / max(len(report.events), 1)
+        again = self.inbox.repeats - before
+        self._repeats = again / max(len(report.events), 1)
+        self.events.update(duplicate=again, accepted=len(report.clean), quarantined=len(report.quarantine))
         failed = [r.check.name for r in report.results if r.status == "failed" and r.check.severity == "error"]
         self.alerts += [f"verification: {check}" for check in failed]
         self.held.append(report.events if failed else report.quarantine)
@@ -315,7 +319,7 @@ class DailyLoop:
             liked = (rows.action == "like").to_numpy(np.float64)
             signals |= model_signals(_p_like(served.server.model, rows.features), liked)
         sample = pd.concat(served.samples, ignore_index=True) if served.samples else pd.DataFrame()
-        told = self.monitor.observe(Watched(signals, sample))
+        self.told = told = self.monitor.observe(Watched(signals, sample))
         self.alerts += [page for page in told.pages if not page.startswith("verification")]  # Those are named already.
         return told
 

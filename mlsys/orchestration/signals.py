@@ -5,10 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from mlsys.core import MlsysError
 from mlsys.evaluation import auc
 from mlsys.evaluation.experiment import sample_ratio
-from mlsys.monitoring.performance import promised
+from mlsys.monitoring.performance import estimated_auc, promised
 from mlsys.monitoring.slo import ErrorBudget
 from mlsys.orchestration.served import ServedRanker
 
@@ -59,14 +58,18 @@ def serving_signals(served: ServedRanker, budget: ErrorBudget, stale: np.timedel
     }
 
 
-def model_signals(scores: np.ndarray, liked: np.ndarray) -> dict[str, float]:
-    """Of the serving model on rows whose labels have arrived, scores and 0 or 1, (n,); nothing for a few rows."""
-    if len(scores) < FEWEST_ROWS or not 0 < liked.sum() < len(liked):
+def model_signals(p_like: np.ndarray, liked: np.ndarray) -> dict[str, float]:
+    """Of the serving model on rows whose labels have arrived, probabilities and 0 or 1, (n,); nothing for a few rows.
+
+    The estimate needs no labels: it is here beside the AUC that does.
+    """
+    if len(p_like) < FEWEST_ROWS or not 0 < liked.sum() < len(liked):
         return {}
-    try:
-        return {"AUC": auc(liked, scores).value, "likes over promised": promised(scores, liked)}
-    except MlsysError:  # A value function's scores are no probabilities.
-        return {"AUC": auc(liked, scores).value}
+    return {
+        "AUC": auc(liked, p_like).value,
+        "estimated AUC": estimated_auc(p_like),
+        "likes over promised": promised(p_like, liked),
+    }
 
 
 def _surprise(arm: np.ndarray) -> float:
