@@ -7,13 +7,13 @@ import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy.stats import chi2_contingency, false_discovery_control, ks_2samp
+from scipy.stats import chi2_contingency, false_discovery_control, ks_2samp, kstwo
 
 from mlsys import ModelMonitor, naive
 from mlsys.core import MlsysError
 from mlsys.monitoring import AlertPolicy, grade, psi
 from mlsys.monitoring.columns import summarize
-from mlsys.monitoring.drift import benjamini_hochberg, chi2_p_value
+from mlsys.monitoring.drift import benjamini_hochberg, chi2_p_value, ks_p_value
 from mlsys.world.noise import NoiseWorld
 
 
@@ -40,6 +40,13 @@ def test_ks_of_a_large_reference_is_a_ten_thousandth_off_at_most() -> None:
     column = summarize(pd.Series(a))
     exact, found = ks_2samp(a, b, method="asymp").statistic, column.compare(column.count(pd.Series(b))).ks
     assert exact - 1 / 9_999 <= found <= exact + 1e-12 and len(column.counts) < 20_100
+
+
+@pytest.mark.parametrize("rows", [3_000, 30_000, 300_000])
+@pytest.mark.parametrize("root", [0.7, 1.0, 1.5, 2.0])
+def test_the_p_value_of_large_samples_is_near_scipys(rows: int, root: float) -> None:
+    gap, n = root / np.sqrt(rows / 2), rows / 2
+    assert ks_p_value(gap, rows, rows) == pytest.approx(kstwo.sf(gap, n), rel=0.02)
 
 
 @given(st.lists(st.tuples(st.integers(0, 50), st.integers(0, 50)), min_size=2, max_size=6))

@@ -6,9 +6,12 @@ Both are needed. With many rows every trifle is significant; with few rows every
 from __future__ import annotations
 
 import numpy as np
-from scipy.stats import chi2, kstwo
+from scipy.stats import chi2, kstwo, kstwobign
 
 LEAST_SHARE = 5e-4
+
+EXACT = 2_000
+"""Effective rows of a KS test up to which its p-value is computed exactly."""
 
 
 def psi(reference: np.ndarray, current: np.ndarray) -> float:
@@ -26,12 +29,18 @@ def psi(reference: np.ndarray, current: np.ndarray) -> float:
 
 def ks_p_value(gap: float, rows: int, others: int) -> float:
     """P(two samples of one distribution, of these sizes, are `gap` apart or more); that of `scipy.stats.ks_2samp`
-    with `method="asymp"`. Source: Hodges, Arkiv för Matematik 3 (1958).
+    with `method="asymp"`, whose time grows with the sizes. So for large ones Stephens' form of the limit stands in:
+    within 2 % wherever p is above 1e-4.
+
+    Source: Stephens, J. R. Stat. Soc. B 32 (1970).
 
     >>> round(ks_p_value(0.05, 5_000, 1_000), 4)
     0.03
     """
-    return float(kstwo.sf(gap, max(np.round(rows * others / (rows + others)), 1)))
+    n = max(float(np.round(rows * others / (rows + others))), 1.0)
+    if n <= EXACT:
+        return float(kstwo.sf(gap, n))
+    return float(kstwobign.sf(gap * (np.sqrt(n) + 0.12 + 0.11 / np.sqrt(n))))
 
 
 def chi2_p_value(reference: np.ndarray, current: np.ndarray) -> float:
