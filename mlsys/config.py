@@ -19,7 +19,8 @@ from typing import Any
 from mlsys.core import MlsysError
 
 FLAGS = ("serve_popularity",)
-"""`serve_popularity`: the kill switch; the server ranks by popularity and leaves the model alone."""
+"""`serve_popularity`: the kill switch; the server ranks by popularity and leaves the model alone. A flag is on for
+everybody, or with a share for some users: `serve_popularity=0.05`; the same ones when the share grows."""
 
 CHOICES = {"training.estimator": ("trees", "linear"), "training.objective": ("like", "value")}
 """Settings that are one of a few words."""
@@ -119,7 +120,7 @@ class SystemConfig:
     serving: ServingConfig = field(default_factory=ServingConfig)
     monitoring: MonitoringConfig = field(default_factory=MonitoringConfig)
     flags: tuple[str, ...] = ()
-    """Feature flags that are on, of `FLAGS`."""
+    """Feature flags that are on, of `FLAGS`; see there for a gradual rollout."""
 
     def __post_init__(self) -> None:
         positive = (
@@ -154,8 +155,8 @@ class SystemConfig:
         for key, allowed in CHOICES.items():
             if values[key] not in allowed:
                 wrong[key] = f"one of {', '.join(allowed)}"
-        if not set(values["flags"]) <= set(FLAGS):
-            wrong["flags"] = f"among {', '.join(FLAGS)}"
+        if not all(map(_is_flag, values["flags"])):
+            wrong["flags"] = f"among {', '.join(FLAGS)}, alone or with a share: {FLAGS[0]}=0.05"
         for key, what in wrong.items():
             raise ConfigError(
                 f"{key} = {values[key]!r}", why=f"it has to be {what}", fix=f"for example {_DEFAULTS[key]!r}"
@@ -216,6 +217,14 @@ class SystemConfig:
             value = _cast(key, value)
             sections[section] = replace(sections[section], **{leaf: value}) if leaf else value
         return SystemConfig(**sections)
+
+
+def _is_flag(text: str) -> bool:
+    name, given, share = text.partition("=")
+    try:
+        return name in FLAGS and (not given or 0 < float(share) <= 1)
+    except ValueError:
+        return False
 
 
 def _flatten(document: Mapping[str, Any]) -> dict[str, Any]:

@@ -98,6 +98,8 @@ def test_equal_settings_equal_version() -> None:
         ("features.ttl_days", -1, "0 or more"),
         ("model.name", 7, "str"),
         ("flags", ["serve_popularty"], "among serve_popularity"),
+        ("flags", ["serve_popularity=1.5"], "with a share"),
+        ("flags", ["serve_popularity=some"], "with a share"),
         ("features.window_days", "inf", "float"),
     ],
 )

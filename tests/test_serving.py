@@ -83,6 +83,27 @@ def test_the_kill_switch_leaves_the_model_alone(parts) -> None:  # type: ignore[
     assert (server.rank(3, np.array([5, 2])).rung, server.rank(3, np.array([5, 2])).posts[0]) == ("popularity", 2)
 
 
+def test_a_flag_with_a_share_is_on_for_some_users_and_they_stay(parts) -> None:  # type: ignore[no-untyped-def]
+    store, model, clock, _ = parts
+    users, posts = np.repeat(np.arange(200), 2), np.tile([5, 2], 200)
+    plain = ModelServer(model, store, clock=clock).score(users, posts).scores
+    before = np.zeros(400, bool)
+    for share in (0.1, 0.4):
+        server = ModelServer(model, store, clock=clock, flags=(f"serve_popularity={share}",))
+        server.remember_popularity(np.array([5, 2]), np.array([11, 30]))
+        found = server.score(users, posts)
+        killed = found.scores > 1
+        assert (
+            abs(killed.mean() - share) < 0.08 and (killed[::2] == killed[1::2]).all() and not (before & ~killed).any()
+        )
+        np.testing.assert_allclose(found.scores[~killed], plain[~killed])
+        assert found.shares["popularity"] == pytest.approx(killed.mean())
+        assert sum(found.shares.values()) == pytest.approx(1)
+        rungs = [server.rank(user, np.array([5, 2])).rung == "popularity" for user in range(200)]
+        assert rungs == killed[::2].tolist()
+        before = killed
+
+
 def test_a_nearly_constant_feature_gets_no_weight() -> None:
     X = pd.DataFrame({"a": [0.1] * 7, "b": [0.0, 1, 0, 1, 0, 1, 1]})
     model = LinearModel.fit(X, np.array([0, 1, 0, 1, 0, 1, 0]))

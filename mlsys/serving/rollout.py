@@ -28,6 +28,24 @@ FEWEST_USERS = 30
 """Per arm, before their engagement is compared: below, an interval by the normal law is none."""
 
 
+def flagged(flags: Sequence[str], name: str, users: np.ndarray) -> np.ndarray:
+    """For which users, int64 (n,), a feature flag is on, bool (n,): all, or the share behind its `=`, by stable hash.
+
+    A larger share keeps who is in, so a flag that is rolled out gradually does not flap.
+
+    >>> few, more = (flagged([f"serve_popularity={share}"], "serve_popularity", np.arange(9)) for share in (0.3, 0.6))
+    >>> int(few.sum()), int(more.sum()), bool((more | ~few).all())
+    (3, 5, True)
+    """
+    on = np.zeros(len(users), bool)
+    for flag in flags:
+        found, given, share = flag.partition("=")
+        if found == name:
+            part = float(share) if given else 1.0
+            on |= assign(users, f"flag {name}", (1 - part, part)).astype(bool) if part < 1 else True
+    return on
+
+
 @dataclass(frozen=True)
 class Guardrails:
     """What takes a challenger back.

@@ -28,6 +28,7 @@ from mlsys.features.store import FeatureStore
 from mlsys.serving.cache import PredictionCache
 from mlsys.serving.releases import Chosen, Releases
 from mlsys.serving.resilience import Deadline
+from mlsys.serving.rollout import flagged
 from mlsys.training.models import Model
 
 RUNGS = ("fresh", "cached", "snapshot", "defaults", "popularity")
@@ -224,8 +225,14 @@ class ModelServer(Releases):
     def _score(
         self, model: Model, users: np.ndarray, posts: np.ndarray, context: Mapping[str, np.ndarray] | None
     ) -> Scored:
-        if "serve_popularity" in self.flags:
-            return Scored(self._likes(posts), None, {"popularity": 1.0}, True)
+        if self.flags and (killed := flagged(self.flags, "serve_popularity", users)).any():
+            return self._killed(killed, model, users, posts, context)
+        return self._ask(model, users, posts, context)
+
+    def _ask(
+        self, model: Model, users: np.ndarray, posts: np.ndarray, context: Mapping[str, np.ndarray] | None
+    ) -> Scored:
+        """The model's scores of what the store knows; likes if it does not answer."""
         rows = {"user_id": users, "post_id": posts, **(context or {})}
         if self.catalogue is not None:
             rows = self.catalogue.join(rows)
@@ -246,6 +253,25 @@ class ModelServer(Releases):
         if outage and len(scores) > 1 and np.ptp(scores) < 1e-6:
             return Scored(self._likes(posts), None, {"popularity": 1.0}, True)
         return Scored(scores, defaulted, shares, outage)
+
+    def _killed(
+        self,
+        killed: np.ndarray,
+        model: Model,
+        users: np.ndarray,
+        posts: np.ndarray,
+        context: Mapping[str, np.ndarray] | None,
+    ) -> Scored:
+        """Likes for the users whose kill switch is on; of a batch that has others, the model's scores for these."""
+        scores = self._likes(posts)
+        if killed.all():
+            return Scored(scores, None, {"popularity": 1.0}, True)
+        rest, share = ~killed, float(killed.mean())
+        found = self._ask(model, users[rest], posts[rest], {name: x[rest] for name, x in (context or {}).items()})
+        scores[rest] = found.scores
+        shares = {rung: part * (1 - share) for rung, part in found.shares.items()}
+        shares["popularity"] = shares.get("popularity", 0.0) + share
+        return Scored(scores, found.defaulted, shares, True)
 
     def _key(
         self, model: Model, user: int, posts: np.ndarray, k: int | None, context: Mapping[str, float] | None
