@@ -3,12 +3,14 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from mlsys.capacity import UNIT_COSTS, carried, plan, unit_costs
 from mlsys.cli import main
+from mlsys.cli.validate import validate
 from mlsys.config import ConfigError, ServingConfig, SystemConfig
 from mlsys.core import MlsysError
 
@@ -132,3 +134,14 @@ def test_a_broken_file_is_one_clear_error(tmp_path: Path) -> None:
     file.write_text("replicas = = 3", encoding="utf-8")
     with pytest.raises(ConfigError, match="cannot read"):
         SystemConfig.load(file)
+
+
+def test_unit_costs_are_checked_at_another_scale() -> None:
+    costs = unit_costs()
+    table = validate(costs, (150, 300), rounds=1)
+    assert table.groupby("users").size().tolist() == [5, 5] and (table["ratio"] > 0).all()
+    np.testing.assert_allclose(table["ratio"], table["measured"] / table["predicted"])
+    twice = validate({**costs, "event_bytes": 2 * costs["event_bytes"]}, (150,), rounds=1).set_index("part")
+    once = table[table["users"] == 150].set_index("part")
+    assert twice.loc["log on disk", "predicted"] == 2 * once.loc["log on disk", "predicted"]
+    assert twice.loc["log on disk", "measured"] == once.loc["log on disk", "measured"]

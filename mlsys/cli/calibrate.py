@@ -21,6 +21,7 @@ from tqdm import tqdm
 from mlsys import FeatureStore, ModelServer, naive
 from mlsys.capacity import UNIT_COSTS, unit_costs
 from mlsys.cli.parts import request_parts
+from mlsys.cli.validate import FACTOR, validate
 from mlsys.core import EVENT_SCHEMA, MlsysError, VirtualClock
 from mlsys.features.definitions import feed_views
 from mlsys.training import LinearModel, TreeModel, label
@@ -38,16 +39,24 @@ def add_parser(commands: Any) -> None:
         help="measure unit costs on this machine",
         description="Measure what ranking, features and storage cost on this machine (about half a minute) and write "
         "unit_costs.json. Notebooks and capacity plans read that file, so rebuild the notebooks afterwards.",
-        epilog="Example: python start.py calibrate && python start.py notebook build",
+        epilog="Examples:\n"
+        "  python start.py calibrate && python start.py notebook build\n"
+        "  python start.py calibrate --check       predicted against measured, at 2,000 and 20,000 users",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--output", type=Path, default=UNIT_COSTS, help="file to write (default: the package's own)")
     parser.add_argument("--repeat", type=int, default=7, help="interleaved rounds; medians are kept (default 7)")
     parser.add_argument("--missing", action="store_true", help="keep what the file has, measure only what it lacks")
+    parser.add_argument(
+        "--check", action="store_true", help="write nothing: do the file's costs hold at two scales here?"
+    )
     parser.set_defaults(handler=run)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Measure, write, print."""
+    if arguments.check:
+        return _check(unit_costs(arguments.output))
     if arguments.repeat < 1 or not arguments.output.parent.is_dir():
         raise MlsysError(
             f"--repeat {arguments.repeat} --output {arguments.output}",
@@ -73,6 +82,20 @@ def run(arguments: argparse.Namespace) -> int:
     for name, value in costs.items():
         print(f"  {name:<36}{value:>12,.4g}")
     print(f"written: {arguments.output.name}")
+    return 0
+
+
+def _check(costs: dict[str, float]) -> int:
+    """Print predicted against measured."""
+    table = validate(costs)
+    print(table.round(3).to_string(index=False))
+    off = table[(table["ratio"] > FACTOR) | (table["ratio"] < 1 / FACTOR)]
+    lowest, highest = table["ratio"].min(), table["ratio"].max()
+    print(
+        f"measured is {lowest:.2f} to {highest:.2f} times predicted: the interval of a plan that multiplies these costs"
+    )
+    for row in off.to_dict("records"):
+        print(f"  more than {FACTOR:g} times off at {row['users']:,} users: {row['part']}")
     return 0
 
 
