@@ -11,7 +11,7 @@ from mlsys.core import MlsysError
 
 def main(argv: list[str] | None = None) -> int:
     """Run one command; a `MlsysError` is printed as it stands (what, why, what to do), without a traceback."""
-    from mlsys.cli import calibrate, drill, monitor, notebook, run, serve, test, world
+    from mlsys.cli import calibrate, config, drill, monitor, notebook, run, serve, test, world
 
     parser = argparse.ArgumentParser(
         prog="mlsys",
@@ -19,7 +19,7 @@ def main(argv: list[str] | None = None) -> int:
         epilog="Start with `run`, then `lab`. Every command explains itself with --help.",
     )
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for module in (run, world, drill, notebook, serve, monitor, test, calibrate):
+    for module in (run, world, drill, notebook, serve, monitor, config, test, calibrate):
         module.add_parser(commands)
     arguments = parser.parse_args(argv)
     try:
