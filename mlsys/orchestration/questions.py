@@ -8,10 +8,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
-import numpy as np
-
 from mlsys.capacity import plan
 from mlsys.config import SystemConfig
+from mlsys.core import microseconds
 from mlsys.orchestration.bench import Bench
 from mlsys.orchestration.grading import MONTH, Naive, Rules, corpus, graded
 from mlsys.orchestration.scaling import most_load
@@ -73,7 +72,7 @@ def _lookback(seed: int, users: int) -> tuple[str, str]:
     shares = {}
     for name, incidents in (("calm", []), ("shifted", [f"interest_shift@{DAYS - SHIFTED}"])):
         bench = Bench(seed, users=users, days=DAYS, incidents=incidents)
-        age = (bench.now - bench.rows["event_time"].to_numpy()) / np.timedelta64(1, "D")
+        age = (microseconds(bench.now) - microseconds(bench.rows["event_time"])) / 86_400e6
         for days in (SHIFTED, 7, DAYS):
             some = age <= days
             model = TreeModel.fit(bench.X[some], bench.y[some], max_iter=30)
