@@ -67,7 +67,11 @@ if __name__ == "__main__":
     if not STAMP.exists() or STAMP.read_text(encoding="utf-8") != wanted():
         make()
     os.environ.setdefault("PYTHONUTF8", "1")  # or a Windows console stumbles over "µs"
+    command = [str(PYTHON), "-m", "mlsys", *sys.argv[1:]]
+    if os.name == "posix":  # Take its place, so that a SIGTERM reaches it and not only this file.
+        sys.stdout.flush()
+        os.execv(command[0], command)
     try:
-        sys.exit(subprocess.run([str(PYTHON), "-m", "mlsys", *sys.argv[1:]]).returncode)
+        sys.exit(subprocess.run(command).returncode)
     except KeyboardInterrupt:  # Ctrl-C reaches mlsys as well, which ends in order
         sys.exit(130)
