@@ -89,7 +89,7 @@ def test_the_metrics_file_parses_and_says_what_the_monitor_said() -> None:
     assert samples["mlsys_feature_drifted", "a"] == 1 and samples["mlsys_feature_psi", "a"] > 0.3
     assert samples["mlsys_alert_active", "drift", "page"] == 1 == samples["mlsys_alert_active", "freshness", "page"]
     assert samples["mlsys_alert_active", "AUC", "page"] == 0
-    assert samples["mlsys_features_age_seconds",] == 86_400 and samples["mlsys_events_total", "late"] == 2
+    assert samples["mlsys_features_age_seconds",] == 86_400 and samples["mlsys_log_events_total", "late"] == 2
     assert samples["mlsys_calibration_error",] == pytest.approx(-0.1)
     assert samples["mlsys_likes_per_session_expected",] == 2.0
 

@@ -5,22 +5,39 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+from importlib import import_module
 
 from mlsys.core import MlsysError
+
+COMMANDS = {
+    "run": "run",
+    "world": "world",
+    "drill": "drill",
+    "progress": "drill",
+    "notebook": "notebook",
+    "lab": "notebook",
+    "serve": "serve",
+    "monitor": "monitor",
+    "config": "config",
+    "test": "test",
+    "calibrate": "calibrate",
+}
+"""Command → the module that has it."""
 
 
 def main(argv: list[str] | None = None) -> int:
     """Run one command; a `MlsysError` is printed as it stands (what, why, what to do), without a traceback."""
-    from mlsys.cli import calibrate, config, drill, monitor, notebook, run, serve, test, world
-
     parser = argparse.ArgumentParser(
         prog="mlsys",
         description="An ML-system-design interview answer you can run.",
         epilog="Start with `run`, then `lab`. Every command explains itself with --help.",
     )
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for module in (run, world, drill, notebook, serve, monitor, config, test, calibrate):
-        module.add_parser(commands)
+    words = sys.argv[1:] if argv is None else argv
+    # A command waits for its own imports only: a server needs no notebooks.
+    asked = COMMANDS.get(words[0]) if words else None
+    for name in [asked] if asked else dict.fromkeys(COMMANDS.values()):
+        import_module(f"mlsys.cli.{name}").add_parser(commands)
     arguments = parser.parse_args(argv)
     try:
         code = int(arguments.handler(arguments))

@@ -25,8 +25,8 @@ def exposition(monitor: DailyMonitor, told: Told, events: Mapping[str, int]) -> 
     >>> from mlsys.monitoring.daily import Day
     >>> monitor = DailyMonitor()
     >>> text = exposition(monitor, monitor.observe(Day({"AUC": 0.7})), {"accepted": 9}).decode()
-    >>> [line for line in text.splitlines() if line.startswith(("mlsys_auc", "mlsys_events_total"))]
-    ['mlsys_auc 0.7', 'mlsys_events_total{outcome="accepted"} 9.0']
+    >>> [line for line in text.splitlines() if line.startswith(("mlsys_auc", "mlsys_log_events_total"))]
+    ['mlsys_auc 0.7', 'mlsys_log_events_total{outcome="accepted"} 9.0']
     """
     registry = CollectorRegistry()
     for signal, (name, text, factor) in GAUGES.items():
@@ -50,7 +50,7 @@ def exposition(monitor: DailyMonitor, told: Told, events: Mapping[str, int]) -> 
     active = Gauge("mlsys_alert_active", "1 while it fires.", ["alert", "severity"], registry=registry)
     for name, rule in monitor.alerts.rules.items():
         active.labels(name, rule.severity).set(float(monitor.alerts.state(name) == "firing"))
-    counted = Counter("mlsys_events", "Events of the log by what became of them.", ["outcome"], registry=registry)
+    counted = Counter("mlsys_log_events", "Events of the log by what became of them.", ["outcome"], registry=registry)
     for outcome, count in events.items():
         counted.labels(outcome).inc(count)
     return generate_latest(registry)
