@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, replace
 from itertools import combinations
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,11 +16,14 @@ import numpy as np
 from mlsys.config import SystemConfig
 from mlsys.core import generator
 from mlsys.drills import Answer, Evidence, Variant
+from mlsys.drills.source import load
 from mlsys.orchestration.loop import DailyLoop, Training
 from mlsys.orchestration.served import ServedRanker
 from mlsys.training.models import THREADS
 from mlsys.world import Day, Incident, Oracle
 from mlsys.world.incidents import Incidents
+
+night = load(Path(__file__).with_name("night.py"))
 
 WORLDS = ((13, 3), (29, 4), (61, 4))
 """Seeds of worlds whose days 1 to D are quiet, and after how many days a feature value expires in them."""
@@ -254,7 +258,7 @@ def trunk(world: int, ttl: int) -> tuple[dict[int, DailyLoop], list[dict[str, An
     """The loop on every morning up to day D, what days 1 to D of the healthy twin showed, and what popularity reaches,
     as a share of the oracle."""
     settings = {"training.estimator": "linear", "training.every_days": DAY + 1, "features.ttl_days": float(ttl)}
-    loop = DailyLoop(SystemConfig.load(overrides=settings), seed=world, users=USERS)
+    loop: DailyLoop = night.SixAlerts(SystemConfig.load(overrides=settings), seed=world, users=USERS)
     loop.run(0)
     mornings, days = {}, []
     while loop.day <= DAY:

@@ -15,6 +15,7 @@ from mlsys.core import generator
 from mlsys.drills import Answer, Evidence, Variant
 from mlsys.features.catalogue import Catalogue
 from mlsys.monitoring import ModelMonitor
+from mlsys.monitoring.daily import Told
 from mlsys.orchestration.loop import WARM_UP, DailyLoop, Training
 from mlsys.orchestration.served import ServedRanker
 from mlsys.training.registry import RegisteredModel
@@ -94,7 +95,7 @@ class Watched(DailyLoop):
     """A loop that keeps what a dashboard shows. `careless`: it trains on the wrong label, and no gate holds it."""
 
     careless = False
-    monitor: ModelMonitor | None = None
+    reference: ModelMonitor | None = None
     boards: tuple[dict[str, Any], ...] = ()
 
     def _collect(self, log: pd.DataFrame, catalogue: Catalogue) -> bool:
@@ -108,23 +109,25 @@ class Watched(DailyLoop):
         self.seen |= {"like_share": (seen["action"] == "like").sum() / (~null).sum()}
         return super()._collect(log, catalogue)
 
-    def _monitor(self, served: ServedRanker, likes: float, stale: np.timedelta64) -> None:
+    def _monitor(self, served: ServedRanker, seen: pd.DataFrame, stale: np.timedelta64, passed: bool) -> Told:
         total, trained = sum(served.rungs.values()), f"{self.config.model.name}:{self.day}"
+        likes = float((seen["action"] == "like").sum() / max(seen["session_id"].nunique(), 1))
         row = self.seen | {"day": self.day - 1, "likes": likes, "age_h": stale / np.timedelta64(1, "h")}
         row |= {name: served.rungs[name] / total for name in ("defaults", "popularity")}
         row["auc"] = self.registry.metrics.get(trained, {}).get("auc", np.nan)
-        if self.monitor is None:
+        if self.reference is None:
             row["sample"] = pd.concat(served.samples)
         elif served.samples:
-            found = self.monitor.check(pd.concat(served.samples)).set_index("column")["psi"]
+            found = self.reference.check(pd.concat(served.samples)).set_index("column")["psi"]
             row |= {name: found[found.index.str.startswith(start)].max() for name, start in PSI.items()}
         self.boards = (*self.boards, row)
+        return Told((), (), {}, pd.DataFrame())
 
     def watch(self) -> tuple[float, str]:
         """From now on drift is measured against the week that is over. How much its days differed: likes, limits."""
         week, self.boards = pd.DataFrame(list(self.boards[-7:])), ()
-        self.monitor = ModelMonitor.from_days(list(week["sample"]))
-        limits = pd.Series(self.monitor.limits)
+        self.reference = ModelMonitor.from_days(list(week["sample"]))
+        limits = pd.Series(self.reference.limits)
         found = [f"{name} {limits[limits.index.str.startswith(start)].max():.2f}" for name, start in PSI.items()]
         return float(week["likes"].std() / week["likes"].mean()), ", ".join(found)
 
