@@ -19,6 +19,7 @@ COMMANDS = {
     "serve": "serve",
     "monitor": "monitor",
     "config": "config",
+    "answer": "answer",
     "test": "test",
     "calibrate": "calibrate",
 }
